@@ -19,11 +19,16 @@ func TestValidateTopicName(t *testing.T) {
 	}
 }
 
-// The hash values were computed with Java's String.hashCode.
+// The hashes in the comments are Java's String.hashCode.
 func TestPartitionFor(t *testing.T) {
-	for key, want := range map[string]int32{"hello": 99162322 % 50, "": 0, "my-group": 1507322539 % 50} {
-		if got := PartitionFor(key, 50); key != "my-group" && got != want {
-			t.Errorf("PartitionFor(%q) = %d, want %d", key, got, want)
+	for key, want := range map[string]int32{
+		"hello":              22, // 99162322
+		"":                   0,
+		"polygenelubricants": 0, // the smallest int32, which has no absolute value
+		"\U0001F600":         50 - 50 + 1772899%50,
+	} {
+		if got := PartitionFor(key, 50); got != want {
+			t.Errorf("PartitionFor(%q, 50) = %d, want %d", key, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -107,5 +108,11 @@ func PartitionFor(key string, count int32) int32 {
 		}
 		h = 31*h + r
 	}
-	return (h & 0x7fffffff) % count
+	switch {
+	case h == math.MinInt32: // has no absolute value; Kafka takes zero
+		h = 0
+	case h < 0:
+		h = -h
+	}
+	return h % count
 }
