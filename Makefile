@@ -1,0 +1,32 @@
+# Everything here is a shorthand: `go run ./cmd/ottla` and `go test ./...` need none of it.
+.PHONY: run check test clients compat bench fuzz generate
+
+run: # one node with nothing configured
+	go run ./cmd/ottla
+
+check: # what CI asks of the code before it runs it
+	gofmt -l . | (! grep .)
+	go vet ./...
+	go tool staticcheck ./...
+
+test:
+	go test ./...
+
+clients: # installs the strangers that `compat` drives, into .clients/
+	test/clients/install.sh
+
+compat: clients # client x feature, Kafka's tools, franz-go's suite, against a real process
+	go run ./test/compat
+
+bench:
+	go run ./bench
+
+fuzz: # every fuzz target for a few seconds
+	@go list ./... | while read -r pkg; do \
+	  go test -list '^Fuzz' $$pkg | grep '^Fuzz' | while read -r target; do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; \
+	  done || exit 1; \
+	done
+
+generate:
+	go generate ./...
