@@ -47,17 +47,18 @@ type lz4Frame struct {
 	rest     []byte
 }
 
-// appendUnLZ4 decompresses all frames of src to the end of dst, up to limit bytes in all.
+// appendUnLZ4 decompresses the one frame that src is to the end of dst, up to limit bytes in all. A second frame is refused: Java clients do not
+// read it.
 func appendUnLZ4(dst, src []byte, limit int) ([]byte, error) {
-	for len(src) > 0 {
-		frame, err := parseLZ4Header(src)
-		if err != nil {
-			return dst, err
-		}
-		dst, src, err = frame.appendBlocks(dst, limit)
-		if err != nil {
-			return dst, err
-		}
+	frame, err := parseLZ4Header(src)
+	if err != nil {
+		return dst, err
+	}
+	if dst, err = frame.appendBlocks(dst, limit); err != nil {
+		return dst, err
+	}
+	if len(frame.rest) > 0 {
+		return dst, corruptf("%d bytes follow the LZ4 frame", len(frame.rest))
 	}
 	return dst, nil
 }
@@ -88,27 +89,28 @@ func parseLZ4Header(src []byte) (lz4Frame, error) {
 	return lz4Frame{flags: flags, maxBlock: lz4BlockSize << (2 * (code>>4 - lz4SmallestBlock)), rest: src[size+1:]}, nil
 }
 
-// appendBlocks decompresses to the end mark and returns what follows the frame.
-func (f *lz4Frame) appendBlocks(dst []byte, limit int) (out, rest []byte, err error) {
+// appendBlocks decompresses to the end of the frame.
+func (f *lz4Frame) appendBlocks(dst []byte, limit int) ([]byte, error) {
 	begin := len(dst)
 	for {
 		word, ok := f.word()
 		if !ok {
-			return dst, nil, corruptf("the LZ4 frame is truncated")
+			return dst, corruptf("the LZ4 frame is truncated")
 		}
 		if word == 0 {
 			break
 		}
+		var err error
 		if dst, err = f.appendBlock(dst, word, limit); err != nil {
-			return dst, nil, err
+			return dst, err
 		}
 	}
 	if f.flags&lz4ContentChecksum != 0 {
 		if sum, ok := f.word(); !ok || sum != xxh32(dst[begin:]) {
-			return dst, nil, corruptf("the checksum of the LZ4 frame's content is wrong")
+			return dst, corruptf("the checksum of the LZ4 frame's content is wrong")
 		}
 	}
-	return dst, f.rest, nil
+	return dst, nil
 }
 
 // appendBlock decompresses the block whose size word was just read.

@@ -10,6 +10,8 @@ type Record struct {
 	Key, Value  []byte // nil is null
 	HeaderCount int
 	RawHeaders  []byte // the headers as they lie in the batch, proven to be well-formed
+
+	size int // in bytes, without its length field
 }
 
 // Headers yields keys and values in order; a nil value is null.
@@ -38,6 +40,7 @@ func (r *Record) parseRecord(p []byte) (rest []byte, reason string) {
 	if n == 0 || size < minRecordSize-1 || int(size) > len(p)-n {
 		return nil, "a record's length is wrong"
 	}
+	r.size = int(size)
 	rest = p[n+int(size):]
 	p = p[n+1 : n+int(size)] // the attributes have no meaning yet
 	if r.Timestamp, n = varlong(p); n == 0 {
