@@ -264,10 +264,16 @@ type DeleteGroupReply struct {
 	Code model.ErrorCode
 }
 
-// TopicDeleted tells that a topic is gone, so that its offsets go too, unless they are known to belong to another topic of that name. It has no reply.
+// TopicDeleted tells that a topic is gone, so that its offsets go too, unless they are known to belong to another topic of that name; the answer, given when
+// all are gone, is a TopicDeletedReply.
 type TopicDeleted struct {
 	Name string
 	ID   model.TopicID
+}
+
+// TopicDeletedReply answers TopicDeleted.
+type TopicDeletedReply struct {
+	Removed int // offsets
 }
 
 // Stats asks for figures; the answer is a StatsReply.
