@@ -8,21 +8,27 @@ import "math"
 //
 // The error is a *UnsupportedError for a key or version without definition, else a *MalformedError.
 func Check(key, version int16, body []byte) (cost int, err error) {
-	if key < 0 || key > MaxKey || version < 0 || version > requests[key].max {
+	if !defined(key, version) {
 		return 0, &UnsupportedError{key, version}
 	}
-	return requests[key].check(apis[key].Name, version, body)
+	cost, _, err = requests[key].check(apis[key].Name, version, body)
+	return cost, err
 }
 
-func (m *root) check(name string, version int16, body []byte) (cost int, err error) {
-	w := walker{r: reader{buf: body}, version: version, flexible: version >= m.flexible, cost: memory(int64(m.mem))}
-	if m.aliases {
+func defined(key, version int16) bool {
+	return key >= 0 && key <= MaxKey && version >= 0 && version <= requests[key].max
+}
+
+// check also tells whether decoding would keep slices of body: bytes fields, or the content of unknown tags.
+func (m *root) check(name string, version int16, body []byte) (cost int, aliases bool, err error) {
+	w := walker{r: reader{buf: body}, version: version, flexible: version >= m.flexible, cost: memory(int64(m.mem)), aliases: m.aliases}
+	if !w.fields(&m.schema) {
+		return 0, false, w.refusal(name)
+	}
+	if w.aliases {
 		w.cost += memory(int64(len(body)))
 	}
-	if !w.fields(&m.schema) {
-		return 0, w.refusal(name)
-	}
-	return int(min(w.cost, math.MaxInt)), nil
+	return int(min(w.cost, math.MaxInt)), w.aliases, nil
 }
 
 // walker walks a body along a schema and adds up what decoding it costs.
@@ -31,6 +37,7 @@ type walker struct {
 	version  int16
 	flexible bool
 	cost     int64
+	aliases  bool
 
 	// What went wrong, and where.
 	field    *field
@@ -48,10 +55,9 @@ func memory(n int64) int64 {
 
 const (
 	stringHeader = 16 // of a string that is behind a pointer
-	// A struct with unknown tags gets a map: the map itself with room for eight, then its growth for each further tag.
-	firstTagCost  = 400
-	extraTagCost  = 320
-	freeExtraTags = 8
+	// Unknown tags go into a map: one group of eight entries, or tables that double.
+	smallTagMap = 400
+	largeTagMap = 200 // for each tag
 )
 
 func (w *walker) fields(s *schema) bool {
@@ -194,7 +200,11 @@ func (w *walker) tags(s *schema) bool {
 		unknown++
 	}
 	if unknown > 0 {
-		w.cost += firstTagCost + extraTagCost*int64(max(0, unknown-freeExtraTags))
+		w.aliases = true
+		w.cost += smallTagMap
+	}
+	if unknown > 8 {
+		w.cost += largeTagMap * int64(unknown)
 	}
 	return true
 }

@@ -8,12 +8,16 @@ import (
 )
 
 // Decode checks body and decodes it. The request shares no memory with body: strings are copied, and where the message has fields of
-// bytes the whole body is copied first, so that they alias the copy.
+// bytes or tags that nobody knows, the whole body is copied first, so that they alias the copy.
 func Decode(key, version int16, body []byte) (kmsg.Request, error) {
-	if _, err := Check(key, version, body); err != nil {
+	if !defined(key, version) {
+		return nil, &UnsupportedError{key, version}
+	}
+	_, aliases, err := requests[key].check(apis[key].Name, version, body)
+	if err != nil {
 		return nil, err
 	}
-	if requests[key].aliases {
+	if aliases {
 		body = bytes.Clone(body)
 	}
 	req := kmsg.RequestForKey(key)
@@ -69,5 +73,6 @@ func (m *root) checkEmbedded(name string, blob []byte) (cost int, err error) {
 	if version < 0 {
 		return 0, &MalformedError{Message: name, Version: version, Field: "Version", Reason: reasonVersion}
 	}
-	return m.check(name, min(version, m.max), blob)
+	cost, _, err = m.check(name, min(version, m.max), blob)
+	return cost, err
 }
