@@ -1,0 +1,38 @@
+package server
+
+import "io"
+
+// Body is the body of one response, without header and frame size.
+//
+// Len is asked once, before WriteTo, and WriteTo writes exactly that many bytes or returns an error. Its writer gathers small writes and passes large ones on,
+// so a Body writes its parts as they are. Close is called once, after WriteTo or instead of it.
+type Body interface {
+	Len() int
+	WriteTo(w io.Writer) (int64, error)
+	Close()
+}
+
+// Holder is a Body that holds less memory than its length, because the rest is in files or is reserved already. The server reserves what a large or waiting
+// body holds; without this method that is its length.
+type Holder interface {
+	Held() int
+}
+
+// Bytes is a Body that is in memory as a whole.
+type Bytes []byte
+
+func (b Bytes) Len() int { return len(b) }
+
+func (b Bytes) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+func (b Bytes) Close() {}
+
+func held(b Body) int {
+	if h, ok := b.(Holder); ok {
+		return h.Held()
+	}
+	return b.Len()
+}

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package server
+
+func outOfSockets(error) bool { return false }

@@ -1,0 +1,5 @@
+//go:build race
+
+package server
+
+var poisoning = true

@@ -1,0 +1,26 @@
+package server
+
+// reason is why a connection ended.
+type reason uint8
+
+const (
+	open           reason = iota
+	closedByPeer          // it said goodbye, or is gone
+	closedByAnswer        // the handler asked for it
+	closedIdle
+	closedByShutdown
+	closedTooLarge    // a frame's size is negative or above the limit
+	closedForeign     // it speaks another protocol
+	closedMalformed   // a header or body that does not parse
+	closedUnsupported // an API or version that is not served
+	closedSlowFrame   // a frame was not completed in time
+	closedStalled     // memory was short and it held some without progress
+	closedNoMemory    // it waited too long for memory, or asked for more than there is
+	closedBody        // an answer's body could not be finished
+	reasons
+)
+
+func (r reason) String() string {
+	return [...]string{"open", "peer", "answer", "idle", "shutdown", "too_large", "foreign_protocol", "malformed", "unsupported", "slow_frame", "stalled",
+		"no_memory", "broken_body"}[r]
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/wire"
+)
+
+// freeCost is what decoding a request, or the body of an answer, may take without a reservation: less than the stack that is there for it.
+const freeCost = 16 << 10
+
+// serve is stage one of one request, and its answer if that is ready. A reason other than open ends the connection.
+func (c *Conn) serve(frame []byte) reason {
+	if c.frameSince.Load() != 0 {
+		c.frameSince.Store(0)
+	}
+	h, body, err := wire.ParseHeader(frame)
+	if err != nil {
+		return c.refuseHeader(h, err)
+	}
+	r := c.route(h.Key)
+	if r == nil {
+		return c.complain(closedUnsupported, "closing a connection that asked for an API that is not served", slog.String("api", wire.Name(h.Key)),
+			slog.Int("key", int(h.Key)), slog.Int("version", int(h.Version)), slog.String("client", string(h.ClientID)))
+	}
+	c.fillRequest(&h, body)
+	p := parked{route: r, arrived: c.in.arrived, header: responseHeader{h.CorrelationID, wire.ResponseHeaderFlexible(h.Key, h.Version)}}
+	started := c.in.arrived
+	if c.served.After(started) {
+		started = c.served
+	}
+	why := c.stageOne(r, body, &p)
+	c.in.letGo(c)
+	if why != open {
+		return why
+	}
+	c.served = time.Now()
+	p.served = c.served
+	r.metrics.local.ObserveDuration(p.served.Sub(started))
+	r.metrics.requestBytes.Observe(int64(len(frame) + sizePrefix))
+	return c.deliver(&p)
+}
+
+// stageOne proves the body, runs the handler and, when its answer has nothing to wait for, makes the answer's body. The request's memory is free after it.
+func (c *Conn) stageOne(r *route, body []byte, p *parked) reason {
+	if v := c.request.Version; v < r.Min || v > r.Max {
+		if r.Unsupported == nil {
+			return c.complain(closedUnsupported, "closing a connection that asked for a version that is not served", slog.String("api", r.Name),
+				slog.Int("version", int(v)), slog.Int("from", int(r.Min)), slog.Int("to", int(r.Max)), slog.String("client", c.request.ClientID))
+		}
+		c.request.Body = nil
+		p.header.flexible = false
+		p.answer = r.Unsupported(&c.request)
+	} else {
+		cost, err := c.prove(r, v, body)
+		if err != nil {
+			if why := c.reason(); why != open {
+				return why
+			}
+			return c.complain(closedMalformed, "closing a connection after a request that cannot be served", slog.String("api", r.Name), slog.Int("version", int(v)),
+				slog.Int("bytes", len(body)), slog.String("client", c.request.ClientID), slog.String("error", err.Error()))
+		}
+		p.answer = r.Serve(&c.request)
+		if cost > 0 {
+			defer c.release(cost, forAnswer)
+		}
+	}
+	a := &p.answer
+	if a.Wait == nil && a.Body != nil && !a.None {
+		p.body = a.Body()
+		a.Body = nil
+		a.None = p.body == nil
+	}
+	return open
+}
+
+// prove runs the handler's check and reserves what decoding costs.
+func (c *Conn) prove(r *route, version int16, body []byte) (reserved int64, err error) {
+	if r.Check == nil {
+		return 0, nil
+	}
+	cost, err := r.Check(version, body)
+	if err != nil || cost <= freeCost {
+		return 0, err
+	}
+	return int64(cost), c.reserve(int64(cost), forAnswer, &c.readerWait)
+}
+
+// fillRequest reuses the request and, while the client keeps its name, the string that holds it.
+func (c *Conn) fillRequest(h *wire.Header, body []byte) {
+	id := c.request.ClientID
+	if string(h.ClientID) != id {
+		id = string(h.ClientID)
+	}
+	c.request = Request{
+		Conn: c, Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: id, ClientIDNull: h.ClientID == nil, Body: body, Arrived: c.in.arrived,
+	}
+}
+
+func (c *Conn) refuseHeader(h wire.Header, err error) reason {
+	why := closedMalformed
+	if _, ok := errors.AsType[*wire.UnsupportedError](err); ok {
+		why = closedUnsupported
+	}
+	return c.complain(why, "closing a connection after a request header that cannot be read", slog.Int("key", int(h.Key)), slog.Int("version", int(h.Version)),
+		slog.String("error", err.Error()))
+}
+
+// deliver writes an answer that is ready and first in line, and queues any other.
+func (c *Conn) deliver(p *parked) reason {
+	a := &p.answer
+	end := a.Close
+	if a.None && !end {
+		return open
+	}
+	if c.unsent.Load() > 0 || a.Wait != nil && (a.Ready == nil || !a.Ready()) {
+		c.park(p)
+	} else {
+		c.finish(p)
+	}
+	if end {
+		return closedByAnswer
+	}
+	return open
+}
+
+// park hands an answer to the writer, which is started by the first.
+func (c *Conn) park(p *parked) {
+	if c.unsent.Load() == 0 {
+		c.out.flush() // the writer's from here on
+	}
+	if p.body != nil {
+		c.hold(p, &c.readerWait)
+	}
+	if !c.started {
+		c.started = true
+		c.writing.Go(c.write)
+	}
+	c.unsent.Add(1)
+	if c.queue.push(p) {
+		c.server.metrics.queueFull.Inc()
+	}
+}
+
+// hold reserves what a made body takes. A connection that ended meanwhile holds nothing: its bodies are about to be dropped.
+func (c *Conn) hold(p *parked, since *atomic.Int64) {
+	n := min(int64(held(p.body)), c.server.budget.answerShare())
+	if n > 0 && c.reserve(n, forAnswer, since) == nil {
+		p.held = int(n)
+	}
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+const (
+	watchEveryMax = 5 * time.Second
+	watchEveryMin = 10 * time.Millisecond
+	// slowestFrame is the rate in bytes per second that a frame may not stay under, after its first FrameTimeout.
+	slowestFrame = 16 << 10
+)
+
+// watch enforces the deadlines of all connections: one goroutine that looks now and then, instead of a timer for each read and write. While memory is short it
+// looks more often.
+func (s *Server) watch() {
+	o := &s.options
+	calm := min(o.FrameTimeout, o.MemoryTimeout)
+	if o.IdleTimeout > 0 {
+		calm = min(calm, o.IdleTimeout)
+	}
+	calm = min(max(calm/8, watchEveryMin), watchEveryMax)
+	tense := min(max(o.StallTimeout/4, watchEveryMin), calm)
+	ticker := time.NewTicker(calm)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.stopping:
+			return
+		case <-s.hurry:
+			ticker.Reset(tense)
+		case <-ticker.C:
+			now := time.Now()
+			connections := s.snapshot()
+			for _, c := range connections {
+				if why := c.overdue(s.sinceStart(now)); why != open {
+					c.expire(why)
+				}
+			}
+			if !s.shed(now, connections) {
+				ticker.Reset(calm)
+			}
+			s.complaints.settle(now, false)
+		}
+	}
+}
+
+// overdue tells which deadline a connection has missed.
+func (c *Conn) overdue(now int64) reason {
+	o := &c.server.options
+	read, write := c.lastRead.Load(), c.lastWrite.Load()
+	since, writing := c.frameSince.Load(), c.writeSince.Load()
+	waiting := c.readerWait.Load()
+	if w := c.writerWait.Load(); w != 0 && (waiting == 0 || w < waiting) {
+		waiting = w
+	}
+	quiet := time.Duration(now - max(read, write))
+	switch {
+	case waiting != 0:
+		if time.Duration(now-waiting) > o.MemoryTimeout {
+			return closedNoMemory
+		}
+	case since != 0:
+		allowed := o.FrameTimeout + time.Duration(c.frameSize.Load()/slowestFrame)*time.Second
+		if time.Duration(now-read) > o.FrameTimeout || time.Duration(now-since) > allowed {
+			return closedSlowFrame
+		}
+	case o.IdleTimeout > 0 && quiet > o.IdleTimeout && (c.unsent.Load() == 0 || writing != 0):
+		return closedIdle
+	}
+	return open
+}
+
+// expire closes a connection for a missed deadline. That it was idle is nothing to talk about.
+func (c *Conn) expire(why reason) {
+	switch why {
+	case closedSlowFrame:
+		c.complain(why, "closing a connection that did not complete a request in time", slog.Int64("bytes", c.frameSize.Load()),
+			slog.Int64("received", c.frameHave.Load()))
+	case closedNoMemory:
+		c.complain(why, "closing a connection that waited too long for request memory", slog.Int64("limit", c.server.options.BudgetBytes))
+	case closedStalled:
+		c.complain(why, "closing a connection that held request memory without making progress while others waited for it",
+			slog.Int64("held", c.held[forFrame].Load()+c.held[forAnswer].Load()))
+	}
+	c.cut(why)
+}
+
+// shed looks after a shortage of memory and reports whether there is one. When nobody who waits was granted anything for a while, those who hold memory are in
+// each other's way, or in everybody's: connections are closed until the first in line can go on.
+func (s *Server) shed(now time.Time, connections []*Conn) bool {
+	short, ok := s.budget.shortage()
+	if !ok {
+		return false
+	}
+	if now.Sub(short.since) < s.options.StallTimeout {
+		return true
+	}
+	var obstacles []obstacle
+	for _, c := range connections {
+		if c == short.first {
+			continue
+		}
+		if o, ok := c.obstacle(s.sinceStart(now), s.options.StallTimeout); ok {
+			obstacles = append(obstacles, o)
+		}
+	}
+	slices.SortFunc(obstacles, func(a, b obstacle) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.worth, b.worth)) })
+	for _, o := range obstacles {
+		if short.relieved() {
+			break
+		}
+		if short.giveBack(o.conn) {
+			o.conn.expire(closedStalled)
+		}
+	}
+	return true
+}
+
+// obstacle is a connection that holds memory and does not serve a request right now, with the order in which such are closed.
+type obstacle struct {
+	conn  *Conn
+	rank  int   // lower goes first
+	worth int64 // within a rank, lower goes first
+}
+
+const (
+	rankStalled = iota // neither sent nor took anything for the stall timeout; the longest first
+	rankSlow           // sends a frame; the slowest first
+	rankWaiting        // waits for memory itself; the youngest first
+	rankQueued         // has answers behind one that waits for something else
+)
+
+func (c *Conn) obstacle(now int64, stall time.Duration) (obstacle, bool) {
+	if c.held[forFrame].Load()+c.held[forAnswer].Load() == 0 {
+		return obstacle{}, false
+	}
+	frame, writing, waiting := c.frameSince.Load(), c.writeSince.Load(), max(c.readerWait.Load(), c.writerWait.Load())
+	read := c.lastRead.Load()
+	switch {
+	case writing != 0 && time.Duration(now-writing) >= stall:
+		return obstacle{c, rankStalled, writing}, true
+	case waiting != 0:
+		return obstacle{c, rankWaiting, -waiting}, true
+	case frame != 0 && time.Duration(now-read) >= stall:
+		return obstacle{c, rankStalled, read}, true
+	case frame != 0 && now > frame:
+		return obstacle{c, rankSlow, c.frameHave.Load() * int64(time.Second) / max(now-frame, int64(time.Millisecond))}, true
+	case writing == 0 && c.unsent.Load() > 0 && c.held[forAnswer].Load() > 0:
+		return obstacle{c, rankQueued, read}, true
+	}
+	return obstacle{}, false
+}

@@ -1,0 +1,60 @@
+package server
+
+import "time"
+
+// write is the writer: it waits for each answer in turn and writes those that are ready together in one go.
+func (c *Conn) write() {
+	var p parked
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.lastWords(cause, p.route)
+		}
+	}()
+	written := int32(0) // answers in the outbox, which count as unsent until it is flushed
+	flush := func() {
+		c.out.flush()
+		c.unsent.Add(-written)
+		written = 0
+	}
+	for {
+		if !c.queue.pop(&p, false) {
+			flush()
+			if !c.queue.pop(&p, true) {
+				return
+			}
+		}
+		if p.answer.Wait != nil && (p.answer.Ready == nil || !p.answer.Ready()) {
+			flush()
+		}
+		c.finish(&p)
+		written++
+	}
+}
+
+// finish waits for an answer, makes its body and puts it in the outbox. It runs on whoever owns the outbox.
+func (c *Conn) finish(p *parked) {
+	a := &p.answer
+	ready := p.served
+	if a.Wait != nil {
+		a.Wait(c.stop)
+		ready = time.Now()
+		p.route.metrics.parked.ObserveDuration(ready.Sub(p.served))
+	}
+	if a.Body != nil {
+		p.body = a.Body()
+	}
+	if p.body != nil {
+		if p.held == 0 && held(p.body) > freeCost {
+			c.hold(p, &c.writerWait)
+		}
+		if a.None {
+			p.body.Close()
+		} else {
+			c.out.send(p, ready)
+		}
+		if p.held > 0 {
+			c.release(int64(p.held), forAnswer)
+		}
+	}
+	*p = parked{}
+}
