@@ -1,0 +1,95 @@
+package quorum
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+)
+
+// written is one thing that Raft asked to be written and that now is in the log, though perhaps not on disk.
+type written struct {
+	number    int64 // of the work
+	end       int64 // the log's end then; once it is synced, the responses may go
+	responses []*raftpb.Message
+}
+
+// work is one thing that Raft asks to be written.
+type work struct {
+	number  int64
+	message *raftpb.Message
+}
+
+// writer carries out what Raft asks to be written, in order. It alone waits for the disk.
+func (q *Quorum) writer() {
+	for {
+		q.mu.Lock()
+		list := q.mu.toWrite
+		q.mu.toWrite = nil
+		q.mu.Unlock()
+		for _, w := range list {
+			done, err := q.write(w.message)
+			if err != nil {
+				if q.stop.Err() == nil {
+					q.fail(err)
+				}
+				return
+			}
+			done.number = w.number
+			q.mu.Lock()
+			q.mu.inbox.written = append(q.mu.inbox.written, done)
+			q.mu.Unlock()
+			q.wakeLoop()
+		}
+		select {
+		case <-q.stop.Done():
+			return
+		case <-q.wakeWriter:
+		}
+	}
+}
+
+// write makes term and vote durable and puts entries into the log. The entries' sync is not waited for.
+func (q *Quorum) write(m *raftpb.Message) (written, error) {
+	if m.Term != nil && m.Vote != nil {
+		if v := (vote{m.GetTerm(), m.GetVote()}); v != q.saved {
+			if err := q.store.save(v); err != nil {
+				return written{}, err
+			}
+			q.saved = v
+		}
+	}
+	for i, e := range m.GetEntries() {
+		b := batch.Batch(e.GetData())
+		if end := q.log.EndOffset(); i == 0 && b.BaseOffset() < end {
+			if err := q.log.TruncateTo(b.BaseOffset()); err != nil {
+				return written{}, fmt.Errorf("cut the metadata log to offset %d: %w", b.BaseOffset(), err)
+			}
+		}
+		if err := q.log.Append(q.stop, b); err != nil {
+			return written{}, fmt.Errorf("append to the metadata log at offset %d: %w", b.BaseOffset(), err)
+		}
+	}
+	return written{end: q.log.EndOffset(), responses: m.GetResponses()}, nil
+}
+
+// hand gives work to the writer. What only tells the commit index is left out: it is found again by election.
+func (q *Quorum) hand(m *raftpb.Message) {
+	v := q.asked
+	if m.Term != nil && m.Vote != nil {
+		v = vote{m.GetTerm(), m.GetVote()}
+	}
+	if v == q.asked && len(m.GetEntries()) == 0 && len(m.GetResponses()) == 0 {
+		return
+	}
+	q.asked = v
+	q.handed++
+	q.mu.Lock()
+	q.mu.toWrite = append(q.mu.toWrite, work{q.handed, m})
+	q.mu.Unlock()
+	select {
+	case q.wakeWriter <- struct{}{}:
+	default:
+	}
+}
