@@ -22,8 +22,11 @@ type Broker struct {
 	Voters                  []Voter // empty, or this node alone
 	AdminListener           string  // host:port of metrics and health, "" for none
 
-	LogDirs        []string
-	MetadataLogDir string
+	LogDirs         []string
+	MetadataLogDir  string
+	LogMemoryBytes  int64 // for the ends of all logs
+	LogMinFreeBytes int64 // free space below which produce is refused
+	LogOpenFiles    int   // over all logs
 
 	NumPartitions            int32
 	DefaultReplicationFactor int16
@@ -46,7 +49,7 @@ type Broker struct {
 	SocketSendBufferBytes    int // -1 leaves it to the operating system
 	SocketReceiveBufferBytes int // -1 leaves it to the operating system
 	SocketRequestMaxBytes    int
-	RequestMemoryBytes       int64         // budget of all requests being read or worked on; at least SocketRequestMaxBytes
+	RequestMemoryBytes       int64         // budget of all requests and answers in flight; enough for one of SocketRequestMaxBytes
 	ConnectionsMaxIdle       time.Duration // negative: never
 
 	FetchMaxBytes             int
@@ -87,6 +90,9 @@ func readBroker(s *Static, r *reader, hostname func() (string, error), faults *E
 	if b.MetadataLogDir == "" {
 		b.MetadataLogDir = b.LogDirs[0]
 	}
+	b.LogMemoryBytes = r.number("ottla.log.memory.bytes")
+	b.LogMinFreeBytes = r.number("ottla.log.min.free.bytes")
+	b.LogOpenFiles = r.int("ottla.log.open.files")
 	readTopicsAndGroups(s, b, r)
 	b.SocketSendBufferBytes = r.int("socket.send.buffer.bytes")
 	b.SocketReceiveBufferBytes = r.int("socket.receive.buffer.bytes")
@@ -121,18 +127,20 @@ func readTopicsAndGroups(s *Static, b *Broker, r *reader) {
 	b.OffsetsTopicSegmentBytes = r.number("offsets.topic.segment.bytes")
 }
 
-// requestMemory is Kafka's key when it is set, else ours. The budget always holds the largest request, or that request could never be read.
+// requestMemory is Kafka's key when it is set, else ours. The budget always holds the largest request with the buffers around it, or that request
+// could never be read: Kafka's key gives way to that, ours is refused.
 func requestMemory(r *reader, faults *Errors) int64 {
 	largest := r.number("socket.request.max.bytes")
+	need := largest + largest*2/3 + 128<<10
 	if queued := r.number("queued.max.request.bytes"); queued > 0 {
 		if queued < largest {
 			*faults = append(*faults, refusal("queued.max.request.bytes", "queued.max.request.bytes=%d must be at least socket.request.max.bytes=%d, or -1", queued, largest))
 		}
-		return queued
+		return max(queued, need)
 	}
 	budget := r.number("ottla.request.memory.bytes")
-	if budget < largest && r.has("ottla.request.memory.bytes") {
-		*faults = append(*faults, refusal("ottla.request.memory.bytes", "ottla.request.memory.bytes=%d must be at least socket.request.max.bytes=%d", budget, largest))
+	if budget < need && r.has("ottla.request.memory.bytes") {
+		*faults = append(*faults, refusal("ottla.request.memory.bytes", "ottla.request.memory.bytes=%d must be at least %d, to hold one request of socket.request.max.bytes=%d", budget, need, largest))
 	}
-	return max(budget, largest)
+	return max(budget, need)
 }

@@ -1,5 +1,7 @@
 package config
 
+//go:generate go test -run ^TestReferencePage$ -rewrite .
+
 import (
 	"slices"
 	"strings"
@@ -71,6 +73,33 @@ var dynamicOnly = []string{
 	"follower.replication.throttled.rate", "leader.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second",
 }
 
+// area is a table of keys under one title.
+type area struct {
+	title    string
+	resource Resource
+	rows     []row
+	hidden   bool
+}
+
+// areas is every table, in the order in which documents list them.
+var areas = []area{
+	{title: "Ottla's own", resource: BrokerResource, rows: ottlaRows},
+	{title: "Listeners, connections and requests", resource: BrokerResource, rows: networkRows},
+	{title: "The node, its controller and the metadata log", resource: BrokerResource, rows: quorumRows},
+	{title: "Logs", resource: BrokerResource, rows: logRows},
+	{title: "Topics, plugins, threads and metrics", resource: BrokerResource, rows: nodeRows},
+	{title: "Groups", resource: BrokerResource, rows: groupCoordinatorRows},
+	{title: "Committed offsets, transactions and share state", resource: BrokerResource, rows: coordinatorRows},
+	{title: "Replication, quotas and throttles", resource: BrokerResource, rows: replicaRows},
+	{title: "Tiered storage", resource: BrokerResource, rows: tierRows},
+	{title: "TLS, SASL, tokens and authorization", resource: BrokerResource, rows: securityRows},
+	{title: "Ottla's own", resource: TopicResource, rows: ottlaTopicRows},
+	{title: "Kafka's", resource: TopicResource, rows: topicRows},
+	{title: "Internal", resource: TopicResource, rows: hiddenTopicRows, hidden: true},
+	{title: "Kafka's", resource: GroupResource, rows: groupRows},
+	{title: "Kafka's", resource: ClientMetricsResource, rows: clientMetricsRows},
+}
+
 type definitions struct {
 	byName map[Resource]map[string]*Key
 	sorted map[Resource][]*Key
@@ -80,11 +109,9 @@ var defined = define()
 
 func define() *definitions {
 	d := &definitions{byName: map[Resource]map[string]*Key{}, sorted: map[Resource][]*Key{}}
-	d.add(TopicResource, false, topicRows, ottlaTopicRows)
-	d.add(TopicResource, true, hiddenTopicRows)
-	d.add(GroupResource, false, groupRows)
-	d.add(ClientMetricsResource, false, clientMetricsRows)
-	d.add(BrokerResource, false, logRows, networkRows, quorumRows, nodeRows, replicaRows, coordinatorRows, groupCoordinatorRows, tierRows, securityRows, ottlaRows)
+	for _, a := range areas {
+		d.add(a)
+	}
 	for _, name := range dynamicOnly {
 		d.byName[BrokerResource][name].Hidden = true
 	}
@@ -103,18 +130,16 @@ func define() *definitions {
 	return d
 }
 
-func (d *definitions) add(resource Resource, hidden bool, tables ...[]row) {
-	if d.byName[resource] == nil {
-		d.byName[resource] = map[string]*Key{}
+func (d *definitions) add(a area) {
+	if d.byName[a.resource] == nil {
+		d.byName[a.resource] = map[string]*Key{}
 	}
-	for _, table := range tables {
-		for _, r := range table {
-			invariant.Check(d.byName[resource][r.name] == nil, "config key %s is defined twice", r.name)
-			k := &Key{Name: r.name, Resource: resource, Type: r.typ, Importance: r.importance, Mode: r.mode, Effect: r.effect, Doc: r.doc,
-				Hidden: hidden, fallback: r.fallback, rule: r.rule}
-			d.byName[resource][r.name] = k
-			d.sorted[resource] = append(d.sorted[resource], k)
-		}
+	for _, r := range a.rows {
+		invariant.Check(d.byName[a.resource][r.name] == nil, "config key %s is defined twice", r.name)
+		k := &Key{Name: r.name, Resource: a.resource, Type: r.typ, Importance: r.importance, Mode: r.mode, Effect: r.effect, Doc: r.doc,
+			Area: a.title, Hidden: a.hidden, fallback: r.fallback, rule: r.rule}
+		d.byName[a.resource][r.name] = k
+		d.sorted[a.resource] = append(d.sorted[a.resource], k)
 	}
 }
 

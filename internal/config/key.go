@@ -80,6 +80,8 @@ type Key struct {
 	// Synonyms are the broker keys that give the value when the resource itself has none, first match first. A broker key that is one of
 	// several spellings (log.retention.ms, .minutes, .hours) lists all of them, itself included.
 	Synonyms []string
+	// Area is the title under which documents list the key.
+	Area string
 	// Hidden keys are accepted but not listed unless set, as Kafka's internal keys.
 	Hidden bool
 

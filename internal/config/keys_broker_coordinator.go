@@ -37,7 +37,7 @@ var coordinatorRows = []row{
 	{"share.coordinator.snapshot.update.records.per.snapshot", Int, "500", between{0, 500}, Medium, ReadOnly, noShare,
 		"Updates between two snapshots of a share partition."},
 	{"share.coordinator.state.topic.compression.codec", Int, "0", nil, High, ReadOnly, noShare,
-		"Codec of __share_group_state."},
+		"Codec of the records in __share_group_state."},
 	{"share.coordinator.state.topic.min.isr", Short, "2", atLeast(1), High, ReadOnly, noShare,
 		"min.insync.replicas of __share_group_state."},
 	{"share.coordinator.state.topic.num.partitions", Int, "50", atLeast(1), High, ReadOnly, noShare,

@@ -33,7 +33,7 @@ var logRows = []row{
 	{"log.cleaner.min.compaction.lag.ms", Long, "0", atLeast(0), Medium, ClusterWide, noCompaction,
 		"Default of min.compaction.lag.ms: how long a record stays untouched."},
 	{"log.cleaner.threads", Int, "1", atLeast(0), Medium, ClusterWide, noCompaction,
-		"Threads that clean."},
+		"How many logs are cleaned at the same time."},
 	{"log.cleanup.policy", List, "delete", elements{words: []string{"compact", "delete"}, repeat: true}, Medium, ClusterWide, Acts,
 		"Default of cleanup.policy: \"delete\", \"compact\", both, or an empty list to keep everything."},
 	{"log.dir", List, "ottla-data", distinctFilled, High, ReadOnly, Acts,

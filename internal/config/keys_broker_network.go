@@ -29,7 +29,7 @@ var networkRows = []row{
 	{"num.network.threads", Int, "3", atLeast(1), High, ClusterWide, noThreads,
 		"Threads that read requests and write answers."},
 	{"queued.max.request.bytes", Long, "-1", nil, Medium, ReadOnly, Acts,
-		"Memory for requests that are being read or worked on, over all connections. -1 takes ottla.request.memory.bytes."},
+		"Memory for requests and answers in flight, over all connections; -1 takes ottla.request.memory.bytes. Ottla takes at least what the largest request needs."},
 	{"queued.max.requests", Int, "500", atLeast(1), High, ReadOnly, noRequestQueue,
 		"Requests that may wait for a worker before the network stops reading."},
 	{"request.timeout.ms", Int, "30000", nil, High, ReadOnly, oneNode,

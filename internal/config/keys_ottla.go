@@ -6,8 +6,14 @@ var ottlaRows = []row{
 		"Address of the HTTP port for metrics, health and profiles. Port 0 takes any free port; an empty value switches it off. It is not protected: keep it on loopback or a trusted network."},
 	{"ottla.durability", String, "sync", choice("sync", "cache"), High, ClusterWide, Acts,
 		"Default of the topic key of this name: \"sync\" answers acks=all once the records are on disk, \"cache\" once they are in the operating system's cache, as Kafka does."},
-	{"ottla.request.memory.bytes", Long, "134217728", atLeast(1 << 20), Medium, ReadOnly, Acts,
-		"Memory for requests that are being read or worked on, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits."},
+	{"ottla.log.memory.bytes", Long, "67108864", atLeast(4 << 20), Medium, ReadOnly, Acts,
+		"Memory for the ends of all logs: records on their way to disk and the newest ones behind them. An append waits when it is full of records that are not written yet."},
+	{"ottla.log.min.free.bytes", Long, "134217728", atLeast(1), Medium, ReadOnly, Acts,
+		"Free space of a log directory below which produce is refused, while deletion and retention go on."},
+	{"ottla.log.open.files", Int, "4096", atLeast(16), Medium, ReadOnly, Acts,
+		"Files of logs kept open, over all partitions. Files open on use; the one used longest ago closes first."},
+	{"ottla.request.memory.bytes", Long, "201326592", atLeast(1 << 20), Medium, ReadOnly, Acts,
+		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more."},
 }
 
 // ottlaTopicRows: topic keys of Ottla's own.

@@ -25,7 +25,7 @@ var (
 	noCoordinatorCodec = NoEffect("coordinators write their records uncompressed, which every Kafka reads")
 	noSnapshots        = NoEffect("the metadata log is kept whole and read at start; this build writes no snapshots of it")
 	noIdleRecords      = NoEffect("an idle Ottla writes nothing")
-	noCheckpointTimer  = NoEffect("checkpoint files are written when what they record changes and at shutdown, not by a timer")
+	noCheckpointTimer  = NoEffect("checkpoint files are written as the logs grow and at shutdown, not by a timer")
 	noPreallocate      = NoEffect("a segment file grows with its records and ends at the last one, so that no stale bytes can follow it")
 	noCordon           = NoEffect("this build places new partitions without asking for cordoned directories")
 	noRequestQueue     = NoEffect("there is no queue between network and workers: a connection reads its next request when the one before is ordered, within queued.max.request.bytes")
