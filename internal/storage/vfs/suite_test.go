@@ -28,7 +28,9 @@ func implementations(t *testing.T, test func(t *testing.T, fsys vfs.FS, dir stri
 		must(t, m.MkdirAll("/data/dir"))
 		onMem(t, m.Crash(vfs.KeepUnsynced))
 	})
-	t.Run("faulty", func(t *testing.T) { onMem(t, vfs.NewFaulty(vfs.NewMem(), vfs.Rules{{Op: vfs.OpWrite, Path: "never", Fault: vfs.Fault{Err: io.ErrNoProgress}}})) })
+	t.Run("faulty", func(t *testing.T) {
+		onMem(t, vfs.NewFaulty(vfs.NewMem(), vfs.Rules{{Op: vfs.OpWrite, Path: "never", Fault: vfs.Fault{Err: io.ErrNoProgress}}}))
+	})
 }
 
 func must(t *testing.T, err error) {
