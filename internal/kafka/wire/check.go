@@ -11,24 +11,28 @@ func Check(key, version int16, body []byte) (cost int, err error) {
 	if !defined(key, version) {
 		return 0, &UnsupportedError{key, version}
 	}
-	cost, _, err = requests[key].check(apis[key].Name, version, body)
-	return cost, err
+	walked, aliases, err := requests[key].check(apis[key].Name, version, body)
+	if aliases {
+		walked += memory(int64(len(body)))
+	}
+	return bounded(walked), err
 }
+
+// bounded is a cost as an int, which on 32 bits may be too small for it.
+func bounded(cost int64) int { return int(min(cost, math.MaxInt)) }
 
 func defined(key, version int16) bool {
 	return key >= 0 && key <= MaxKey && version >= 0 && version <= requests[key].max
 }
 
-// check also tells whether decoding would keep slices of body: bytes fields, or the content of unknown tags.
-func (m *root) check(name string, version int16, body []byte) (cost int, aliases bool, err error) {
+// check returns the cost of decoding by kmsg, and whether the result would keep slices of body: bytes fields, or the content of unknown
+// tags.
+func (m *root) check(name string, version int16, body []byte) (cost int64, aliases bool, err error) {
 	w := walker{r: reader{buf: body}, version: version, flexible: version >= m.flexible, cost: memory(int64(m.mem)), aliases: m.aliases}
 	if !w.fields(&m.schema) {
 		return 0, false, w.refusal(name)
 	}
-	if w.aliases {
-		w.cost += memory(int64(len(body)))
-	}
-	return int(min(w.cost, math.MaxInt)), w.aliases, nil
+	return w.cost, w.aliases, nil
 }
 
 // walker walks a body along a schema and adds up what decoding it costs.

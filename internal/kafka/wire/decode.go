@@ -73,6 +73,6 @@ func (m *root) checkEmbedded(name string, blob []byte) (cost int, err error) {
 	if version < 0 {
 		return 0, &MalformedError{Message: name, Version: version, Field: "Version", Reason: reasonVersion}
 	}
-	cost, _, err = m.check(name, min(version, m.max), blob)
-	return cost, err
+	walked, _, err := m.check(name, min(version, m.max), blob)
+	return bounded(walked), err
 }

@@ -24,7 +24,7 @@ func TestSubscription(t *testing.T) {
 				t.Fatalf("v%d, seed %d: %+v %v", version, seed, got, err)
 			}
 			cost, _ := CheckSubscription(blob)
-			if used := allocated(func() { _, err = DecodeSubscription(blob) }); used > int64(cost) {
+			if used := allocated(int64(cost), func() { _, err = DecodeSubscription(blob) }); used > int64(cost) {
 				t.Errorf("v%d, seed %d: the check says %d bytes, decoding took %d", version, seed, cost, used)
 			}
 			for n := range blob {

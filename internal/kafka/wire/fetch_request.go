@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/ottla/ottla/internal/kafka/model"
 )
@@ -119,6 +120,7 @@ func (q *FetchRequest) Decode(version int16, body []byte) error {
 		q.SessionEpoch = r.int32()
 	}
 	topics := r.count(flexible, smallest(&fieldsFetchRequestTopics, version))
+	q.Topics = slices.Grow(q.Topics, topics)
 	for n := topics; n > 0 && !r.failed; n-- {
 		q.topic(&r, flexible)
 	}
@@ -138,6 +140,14 @@ func (q *FetchRequest) Decode(version int16, body []byte) error {
 	}
 	q.share()
 	return nil
+}
+
+// CheckFetch is Check for FetchRequest: its cost is what Decode may allocate until the slices of the request have grown.
+func CheckFetch(version int16, body []byte) (cost int, err error) {
+	if version < FetchMin || version > FetchMax {
+		return 0, &UnsupportedError{KeyFetch, version}
+	}
+	return checkOwn(KeyFetch, version, body)
 }
 
 // share gives the topics their parts of the slices that they share, which have their final place only now.
@@ -168,6 +178,7 @@ func (q *FetchRequest) topic(r *reader, flexible bool) {
 	var t FetchTopic
 	t.Name, t.ID = q.topicKey(r, flexible)
 	t.count = r.count(flexible, smallest(&fieldsFetchRequestTopicsPartitions, q.Version))
+	q.partitions = slices.Grow(q.partitions, t.count)
 	for n := t.count; n > 0 && !r.failed; n-- {
 		q.partition(r, flexible)
 	}
@@ -224,10 +235,12 @@ func (p *FetchPartition) tags(r *reader, version int16) {
 
 func (q *FetchRequest) forgotten(r *reader, flexible bool) {
 	topics := r.count(flexible, smallest(&fieldsFetchRequestForgottenTopics, q.Version))
+	q.Forgotten = slices.Grow(q.Forgotten, topics)
 	for n := topics; n > 0 && !r.failed; n-- {
 		var t ForgottenTopic
 		t.Name, t.ID = q.topicKey(r, flexible)
 		t.count = r.count(flexible, 4)
+		q.indexes = slices.Grow(q.indexes, t.count)
 		for range t.count {
 			q.indexes = append(q.indexes, r.int32())
 		}

@@ -351,3 +351,26 @@ func TestFetchResponseAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestFetchRequestIsPriced: what decoding allocates at first is within CheckFetch's cost.
+func TestFetchRequestIsPriced(t *testing.T) {
+	for _, version := range []int16{4, 12, 18} {
+		for _, shape := range [][2]int{{1, 1}, {1, 5000}, {5000, 1}, {300, 17}, {7, 7}} {
+			body := fetchBody(version, shape[0], shape[1])
+			cost, err := CheckFetch(version, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			used := allocated(int64(cost), func() {
+				var q FetchRequest
+				err = q.Decode(version, body)
+			})
+			if err != nil || used > int64(cost) {
+				t.Errorf("v%d, %v: %v, CheckFetch says %d bytes, decoding took %d", version, shape, err, cost, used)
+			}
+		}
+	}
+	if _, err := CheckFetch(3, fetchBody(3, 1, 1)); err == nil {
+		t.Error("version 3 is accepted")
+	}
+}

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/ottla/ottla/internal/kafka/model"
+import (
+	"slices"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+)
 
 // ProduceMin and ProduceMax are the versions that ProduceRequest and ProduceResponse speak.
 const (
@@ -71,6 +75,7 @@ func (q *ProduceRequest) Decode(version int16, body []byte) error {
 	q.Acks = r.int16()
 	q.TimeoutMs = r.int32()
 	topics := r.count(flexible, smallest(&fieldsProduceRequestTopics, version))
+	q.Topics = slices.Grow(q.Topics, topics)
 	for range topics {
 		if !q.topic(&r, flexible) {
 			break
@@ -91,6 +96,21 @@ func (q *ProduceRequest) Decode(version int16, body []byte) error {
 	return nil
 }
 
+// CheckProduce is Check for ProduceRequest: its cost is what Decode may allocate until the slices of the request have grown. The body is
+// not copied and not part of it.
+func CheckProduce(version int16, body []byte) (cost int, err error) {
+	if version < ProduceMin || version > ProduceMax {
+		return 0, &UnsupportedError{KeyProduce, version}
+	}
+	return checkOwn(KeyProduce, version, body)
+}
+
+// checkOwn is Check for a decoder of our own. Its elements are not larger than kmsg's, but they may move while the slices grow.
+func checkOwn(key, version int16, body []byte) (cost int, err error) {
+	walked, _, err := requests[key].check(apis[key].Name, version, body)
+	return bounded(3 * walked), err
+}
+
 func (q *ProduceRequest) topic(r *reader, flexible bool) bool {
 	var t ProduceTopic
 	if q.Version >= produceTopicIDs {
@@ -99,6 +119,7 @@ func (q *ProduceRequest) topic(r *reader, flexible bool) bool {
 		r.fail()
 	}
 	t.count = r.count(flexible, smallest(&fieldsProduceRequestTopicsPartitions, q.Version))
+	q.partitions = slices.Grow(q.partitions, t.count)
 	for range t.count {
 		p := ProducePartition{Index: r.int32(), Records: r.bytes(flexible)}
 		if flexible && !r.failed {

@@ -279,3 +279,26 @@ func TestProduceResponseAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestProduceRequestIsPriced: what decoding allocates at first is within CheckProduce's cost, and the body is not in it.
+func TestProduceRequestIsPriced(t *testing.T) {
+	for _, version := range []int16{3, 9, 13} {
+		for _, shape := range [][3]int{{1, 1, 1 << 20}, {1, 5000, 0}, {5000, 1, 0}, {300, 17, 1}, {7, 7, 7}} {
+			body := produceBody(version, shape[0], shape[1], shape[2])
+			cost, err := CheckProduce(version, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			used := allocated(int64(cost), func() {
+				var q ProduceRequest
+				err = q.Decode(version, body)
+			})
+			if err != nil || used > int64(cost) || cost > 2000*shape[0]*shape[1] {
+				t.Errorf("v%d, %v: %v, CheckProduce says %d bytes, decoding took %d", version, shape, err, cost, used)
+			}
+		}
+	}
+	if _, err := CheckProduce(2, produceBody(2, 1, 1, 1)); err == nil {
+		t.Error("version 2 is accepted")
+	}
+}
