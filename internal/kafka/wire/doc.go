@@ -6,7 +6,8 @@
 //
 // # Invariants
 //
-//  1. A body that Check accepts is decoded by kmsg without an error, in time linear in the body, and allocates no more than Check's cost.
+//  1. A body that Check accepts is decoded by kmsg without an error, in time linear in the body, and allocates no more than Check's cost; likewise
+//     CheckProduce and CheckFetch for the decoders of our own.
 //  2. A declared count is at most the bytes that remain divided by the smallest encoding of one element in that version; a tag section
 //     holds at most MaxTags tags; a known tagged field fills its declared length exactly.
 //  3. Check, the header parser and the Produce and Fetch codecs allocate nothing once their slices have grown; only a refusal allocates,

@@ -28,17 +28,16 @@ const module = "github.com/twmb/franz-go/pkg/kmsg"
 
 // A node of the schema, as the package's field and schema types will have it.
 type fieldDef struct {
-	name             string
-	kind             string
-	size             int
-	tag              int // -1: positional
-	since, until     int
-	nullable         int
-	elem             string
-	elemSize         int
-	elemType         string // Go type of an element or of an optional struct
-	of               *structDef
-	flexibleNullable bool
+	name         string
+	kind         string
+	size         int
+	tag          int // -1: positional
+	since, until int
+	nullable     int
+	elem         string
+	elemSize     int
+	elemType     string // Go type of an element or of an optional struct
+	of           *structDef
 }
 
 type structDef struct {
@@ -337,7 +336,7 @@ func (p *structParser) element(f *fieldDef, list []ast.Stmt) {
 		p.unknown(list[len(list)-1])
 	}
 	e := p.primitive(list[:len(list)-1])
-	if e.nullable != never || (e.kind == "kindBytes" && e.flexibleNullable) {
+	if e.nullable != never {
 		p.unknown(list[0])
 	}
 	f.elem, f.elemSize = e.kind, e.size
