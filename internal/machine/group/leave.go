@@ -19,12 +19,7 @@ func (m *Machine) leaveGroup(in *LeaveGroup) {
 		gone = gone || code == model.None
 	}
 	if gone {
-		switch g.live.state {
-		case Stable, CompletingRebalance:
-			m.prepareRebalance(g)
-		case PreparingRebalance:
-			m.tryCompleteJoin(g)
-		}
+		m.afterLeave(g)
 	}
 	m.reply(r)
 	if gone {
@@ -52,4 +47,14 @@ func (m *Machine) leave(g *group, who LeavingMember) model.ErrorCode {
 		m.removeMember(g, mb)
 	}
 	return code
+}
+
+// afterLeave lets the group go on without those who left.
+func (m *Machine) afterLeave(g *group) {
+	switch g.live.state {
+	case Stable, CompletingRebalance:
+		m.prepareRebalance(g)
+	case PreparingRebalance:
+		m.tryCompleteJoin(g)
+	}
 }

@@ -352,7 +352,7 @@ func (m *Machine) abandoned(caller machine.Caller) {
 	mb.joinCaller = 0
 	if !mb.told && mb.instance == nil {
 		m.removeMember(w.group, mb)
-		m.afterRemoval(w.group)
+		m.afterLeave(w.group)
 	}
 }
 

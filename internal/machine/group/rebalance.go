@@ -165,18 +165,6 @@ func (m *Machine) removeMember(g *group, mb *member) {
 	g.live.remove(mb)
 }
 
-// afterRemoval lets the group go on without members that were removed.
-func (m *Machine) afterRemoval(g *group) {
-	switch l := g.live; l.state {
-	case Stable, CompletingRebalance:
-		m.prepareRebalance(g)
-	case PreparingRebalance:
-		if l.allJoined() {
-			m.completeJoin(g)
-		}
-	}
-}
-
 // sessionExpired removes a member that fell silent. One that waits in a join or a sync cannot speak, so it is spared, unless the join is its first.
 func (m *Machine) sessionExpired(g *group, id string) {
 	mb := g.live.byID[id]
@@ -184,7 +172,11 @@ func (m *Machine) sessionExpired(g *group, id string) {
 		return
 	}
 	m.removeMember(g, mb)
-	m.afterRemoval(g)
+	if g.live.state == PreparingRebalance {
+		m.afterPending(g)
+		return
+	}
+	m.prepareRebalance(g)
 }
 
 // pendingExpired forgets a member id that was given out and not used.
@@ -193,7 +185,7 @@ func (m *Machine) pendingExpired(g *group, id string) {
 	m.afterPending(g)
 }
 
-// afterPending lets a join phase end that waited for a pending member.
+// afterPending lets a join phase end that waited for someone who is not expected any more, the first one of a group as well.
 func (m *Machine) afterPending(g *group) {
 	if l := g.live; l.state == PreparingRebalance && l.allJoined() {
 		m.completeJoin(g)
