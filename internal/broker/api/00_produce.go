@@ -1,0 +1,196 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/cluster/partition"
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/kafka/wire"
+)
+
+// adminClient is the client id to which Kafka allows writes to internal topics.
+const adminClient = "__admin_client"
+
+// produced is one Produce request on its way: what was decoded, the answer in the making and the ticket that it waits for. It is reused.
+type produced struct {
+	version int16
+	req     wire.ProduceRequest
+	resp    wire.ProduceResponse
+	ticket  *partition.Ticket
+	timeout time.Duration
+	conn    *server.Conn
+	ctx     context.Context
+	body    []byte
+}
+
+var producedPool = sync.Pool{New: func() any { return new(produced) }}
+
+// keptBody is the largest response that a reused request keeps.
+const keptBody = 64 << 10
+
+func (p *produced) release() {
+	p.req.Reset()
+	p.resp.Reset()
+	p.ticket, p.conn = nil, nil
+	if cap(p.body) > keptBody {
+		p.body = nil
+	}
+	producedPool.Put(p)
+}
+
+// produce serves API 0, versions 3 to 13; ApiVersions shows it from version 0, because older clients decide about compression by that (KAFKA-18659).
+// Every partition's batch is appended here, in the order of the requests; the writer waits for the acks.
+func (b *Broker) produce(r *server.Request) server.Answer {
+	p := producedPool.Get().(*produced)
+	p.version, p.conn, p.ctx = r.Version, r.Conn, b.Context
+	if err := p.req.Decode(r.Version, r.Body); err != nil {
+		b.Log.Warn("closing a connection: its Produce request cannot be decoded", "client", clientHost(r.Conn), "error", err)
+		p.release()
+		return server.Answer{None: true, Close: true}
+	}
+	acks := p.req.Acks
+	slots := 0
+	for i := range p.req.Topics {
+		slots += len(p.req.Topics[i].Partitions)
+	}
+	if acks != 0 {
+		p.ticket = partition.NewTicket(slots)
+	}
+	failed := b.appendAll(p, r.ClientID)
+	p.timeout = time.Duration(p.req.TimeoutMs) * time.Millisecond
+	p.req.Reset() // it aliases the request's memory, which is given back now
+	if acks == 0 {
+		p.release()
+		return server.Answer{None: true, Close: failed} // nobody can be told of an error, so the connection ends, as in Kafka
+	}
+	if p.ticket.Ready() {
+		return server.Answer{Body: p.finish}
+	}
+	return server.Answer{Wait: p.wait, Ready: p.ticket.Ready, Body: p.finish}
+}
+
+// appendAll hands every partition's records to its partition and prepares the answer. It reports whether any was refused.
+func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
+	slot := 0
+	refused := produceRefusal(&p.req)
+	for i := range p.req.Topics {
+		t := &p.req.Topics[i]
+		var topic *partition.Topic
+		unknown := model.UnknownTopicOrPartition
+		if p.version >= 13 {
+			topic, unknown = b.Partitions.TopicByID(t.ID), model.UnknownTopicID
+		} else {
+			topic = b.Partitions.TopicBytes(t.Name)
+		}
+		out := p.resp.AddTopic("", t.ID)
+		if topic != nil {
+			out.Name = topic.Name
+		} else {
+			out.Name = string(t.Name)
+		}
+		for j := range t.Partitions {
+			in := &t.Partitions[j]
+			answer := out.AddPartition(in.Index)
+			err := refused
+			target := topic.Partition(in.Index)
+			switch {
+			case err != nil:
+			case topic != nil && model.IsInternal(topic.Name) && clientID != adminClient:
+				err = model.InvalidTopicException
+			case target == nil && topic != nil:
+				err = model.UnknownTopicOrPartition
+			case target == nil:
+				err = unknown
+			default:
+				err = p.append(target, in.Records, slot, answer)
+			}
+			if err != nil {
+				failed = true
+				refuseProduce(answer, err)
+				if p.ticket != nil {
+					p.ticket.Complete(slot, answer.ErrorCode)
+				}
+			}
+			slot++
+		}
+	}
+	return failed
+}
+
+// produceRefusal says why nothing of the request may be appended, if so.
+func produceRefusal(req *wire.ProduceRequest) error {
+	if req.Acks < -1 || req.Acks > 1 {
+		return model.InvalidRequiredAcks
+	}
+	if req.TransactionalID != nil {
+		return &model.Error{Code: model.InvalidRequest, Message: "this node does not serve transactions yet: use a producer without transactional.id"}
+	}
+	return nil
+}
+
+func (p *produced) append(target *partition.Partition, records []byte, slot int, answer *wire.ProducePartitionResponse) error {
+	appended, err := target.Produce(p.ctx, records, p.version, p.req.Acks, p.ticket, slot)
+	if err != nil {
+		return err
+	}
+	answer.BaseOffset, answer.LogStartOffset, answer.LogAppendTimeMs = appended.BaseOffset, appended.LogStartOffset, appended.LogAppendTimeMs
+	return nil
+}
+
+// refuseProduce puts an error into one partition's answer, with the records that it is about.
+func refuseProduce(answer *wire.ProducePartitionResponse, err error) {
+	code, message := model.CodeOf(err)
+	answer.ErrorCode, answer.BaseOffset = code, -1
+	if message != code.String() {
+		answer.ErrorMessage = message
+	}
+	if e, ok := errors.AsType[*batch.RecordErrors](err); ok {
+		for _, re := range e.Records {
+			answer.RecordErrors = append(answer.RecordErrors, wire.RecordError{BatchIndex: re.Index, Message: re.Message})
+		}
+	}
+}
+
+// wait waits for the acks, the request's timeout, or the end of the connection.
+func (p *produced) wait(stop <-chan struct{}) {
+	select {
+	case <-p.ticket.Done():
+	case <-p.conn.Timer(p.timeout).C:
+	case <-stop:
+	}
+}
+
+// finish makes the body from how the ticket's slots ended.
+func (p *produced) finish() server.Body {
+	slot := 0
+	for i := range p.resp.Topics {
+		partitions := p.resp.Topics[i].Partitions
+		for j := range partitions {
+			if code := p.ticket.Code(slot); code != model.None && partitions[j].ErrorCode == model.None {
+				partitions[j].ErrorCode, partitions[j].BaseOffset = code, -1
+			}
+			slot++
+		}
+	}
+	p.body = p.resp.Append(p.body[:0], p.version)
+	return producedBody{p}
+}
+
+// producedBody gives the request back when its answer was written.
+type producedBody struct{ p *produced }
+
+func (b producedBody) Len() int  { return len(b.p.body) }
+func (b producedBody) Close()    { b.p.release() }
+func (b producedBody) Held() int { return 0 }
+
+// WriteTo writes the body.
+func (b producedBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b.p.body)
+	return int64(n), err
+}

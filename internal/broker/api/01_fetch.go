@@ -1,0 +1,291 @@
+package api
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/cluster/partition"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/kafka/wire"
+	"github.com/ottla/ottla/internal/machine/session"
+	"github.com/ottla/ottla/internal/storage/plog"
+)
+
+// debuggingConsumer is the replica id of tools that read like a consumer (kafka-replica-verification).
+const debuggingConsumer = -2
+
+// fetched is one Fetch request on its way. It is reused; everything but the pools of the slices below belongs to the request.
+type fetched struct {
+	b       *Broker
+	conn    *server.Conn
+	version int16
+	refused model.ErrorCode // of the whole request
+	ctx     session.Context
+	req     wire.FetchRequest
+	asked   []session.Partition // of the request
+	listed  []session.Partition // of the session
+
+	targets   []*partition.Partition
+	results   []partition.ReadResult
+	outcomes  []session.Result
+	show      []bool
+	bytes     int
+	urgent    bool // an error or a diverged log: answer at once
+	minBytes  int
+	maxBytes  int
+	committed bool
+	deadline  time.Time
+	waker     *partition.Waker
+
+	resp wire.FetchResponse
+	enc  wire.FetchEncoder
+}
+
+var fetchedPool = sync.Pool{New: func() any { return &fetched{waker: partition.NewWaker()} }}
+
+// fetch serves API 1, versions 4 to 18: records up to the high watermark, with incremental sessions (KIP-227), leader epochs (KIP-320) and topic ids. A fetch
+// that finds less than it wants waits without holding memory until a partition has news.
+func (b *Broker) fetch(r *server.Request) server.Answer {
+	f := fetchedPool.Get().(*fetched)
+	f.b, f.conn, f.version = b, r.Conn, r.Version
+	if err := f.req.Decode(r.Version, r.Body); err != nil {
+		b.Log.Warn("closing a connection: its Fetch request cannot be decoded", "client", clientHost(r.Conn), "error", err)
+		f.release()
+		return server.Answer{None: true, Close: true}
+	}
+	f.begin(b.Clock())
+	f.req.Reset() // it aliases the request's memory, which is given back now
+	if f.refused != model.None {
+		return server.Answer{Body: f.finish}
+	}
+	f.collect()
+	if f.enough() || !b.Clock().Before(f.deadline) {
+		return server.Answer{Body: f.finish}
+	}
+	return server.Answer{Wait: f.wait, Body: f.finish}
+}
+
+// begin opens the session's fetch and finds the partitions.
+func (f *fetched) begin(now time.Time) {
+	q := &f.req
+	f.minBytes, f.committed = int(q.MinBytes), q.IsolationLevel == 1
+	f.maxBytes = min(int(q.MaxBytes), f.b.Static.Broker.FetchMaxBytes)
+	f.deadline = now.Add(time.Duration(q.MaxWaitMs) * time.Millisecond)
+	in := session.Request{SessionID: q.SessionID, Epoch: q.SessionEpoch, ByID: f.version >= 13, Follower: q.ReplicaID >= 0}
+	if f.version < 7 {
+		in.SessionID, in.Epoch = 0, session.FinalEpoch
+	}
+	f.asked = f.asked[:0]
+	for i := range q.Topics {
+		t := &q.Topics[i]
+		topic := f.topicKey(t.Name, t.ID)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			f.asked = append(f.asked, session.Partition{Topic: topic, Partition: p.Index, Fetch: session.Fetch{
+				Offset: p.FetchOffset, LogStartOffset: p.LogStartOffset, MaxBytes: p.MaxBytes, LeaderEpoch: p.CurrentLeaderEpoch, LastFetchedEpoch: p.LastFetchedEpoch,
+			}})
+		}
+	}
+	in.Partitions = f.asked
+	for i := range q.Forgotten {
+		t := &q.Forgotten[i]
+		topic := f.topicKey(t.Name, t.ID)
+		for _, index := range t.Partitions {
+			in.Forgotten = append(in.Forgotten, session.Forgotten{Topic: topic, Partition: index})
+		}
+	}
+	f.ctx, f.refused = f.b.Sessions.begin(now.UnixMilli(), &in, f.listed)
+	if f.refused != model.None {
+		return
+	}
+	if f.ctx.Incremental() {
+		f.listed = f.ctx.Partitions
+	}
+	n := len(f.ctx.Partitions)
+	f.targets, f.results = grow(f.targets, n), grow(f.results, n)
+	f.outcomes, f.show = grow(f.outcomes, n), grow(f.show, n)
+	follower := q.ReplicaID >= 0 || q.ReplicaID < debuggingConsumer
+	for i := range f.ctx.Partitions {
+		f.targets[i], f.outcomes[i].Code = f.find(&f.ctx.Partitions[i])
+		if follower && f.outcomes[i].Code == model.None {
+			f.targets[i], f.outcomes[i].Code = nil, model.ReplicaNotAvailable // this node has no followers: nobody may pose as one
+		}
+	}
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// topicKey names a topic for the session without keeping the request's memory.
+func (f *fetched) topicKey(name []byte, id model.TopicID) session.Topic {
+	if f.version >= 13 {
+		return session.Topic{ID: id}
+	}
+	if t := f.b.Partitions.TopicBytes(name); t != nil {
+		return session.Topic{Name: t.Name}
+	}
+	return session.Topic{Name: string(name)}
+}
+
+func (f *fetched) find(p *session.Partition) (*partition.Partition, model.ErrorCode) {
+	var topic *partition.Topic
+	if f.version >= 13 {
+		if topic = f.b.Partitions.TopicByID(p.Topic.ID); topic == nil {
+			return nil, model.UnknownTopicID
+		}
+	} else {
+		topic = f.b.Partitions.Topic(p.Topic.Name)
+	}
+	if target := topic.Partition(p.Partition); target != nil {
+		return target, model.None
+	}
+	return nil, model.UnknownTopicOrPartition
+}
+
+// collect reads every partition, within the request's bytes.
+func (f *fetched) collect() {
+	f.closeRecords()
+	f.bytes, f.urgent = 0, false
+	left := f.maxBytes
+	for i := range f.ctx.Partitions {
+		asked := &f.ctx.Partitions[i].Fetch
+		out := &f.outcomes[i]
+		if f.targets[i] == nil {
+			f.urgent = true
+			continue
+		}
+		limit := min(int(asked.MaxBytes), left)
+		result, err := f.targets[i].Read(partition.ReadRequest{
+			Offset: asked.Offset, MaxBytes: max(limit, 0), MinOne: f.bytes == 0, LeaderEpoch: asked.LeaderEpoch, LastFetchedEpoch: asked.LastFetchedEpoch,
+		})
+		f.results[i] = result
+		out.Code, _ = model.CodeOf(err)
+		out.HighWatermark, out.LogStartOffset = result.HighWatermark, result.LogStartOffset
+		out.Diverging = result.DivergingEpoch >= 0
+		n := result.Records.Len()
+		out.Records = n > 0
+		f.bytes += n
+		left -= n
+		f.urgent = f.urgent || out.Diverging || out.Code != model.None
+	}
+}
+
+func (f *fetched) enough() bool {
+	return f.urgent || f.bytes >= f.minBytes || len(f.ctx.Partitions) == 0
+}
+
+// wait leaves a waker on every partition and reads again whenever one has news. Nothing is pinned while it waits.
+func (f *fetched) wait(stop <-chan struct{}) {
+	f.closeRecords()
+	timer := f.conn.Timer(f.deadline.Sub(f.b.Clock()))
+	defer f.unwatch()
+	for {
+		f.unwatch()
+		for _, p := range f.targets {
+			p.Watch(f.waker)
+		}
+		f.collect() // what came between the last look and the watch must not be missed
+		if f.enough() {
+			return
+		}
+		f.closeRecords()
+		select {
+		case <-f.waker.C():
+		case <-timer.C:
+			f.collect()
+			return
+		case <-stop:
+			return
+		}
+	}
+}
+
+func (f *fetched) unwatch() {
+	for _, p := range f.targets {
+		if p != nil {
+			p.Unwatch(f.waker)
+		}
+	}
+	select {
+	case <-f.waker.C():
+	default:
+	}
+}
+
+func (f *fetched) closeRecords() {
+	for i := range f.results {
+		f.results[i].Records.Close()
+		f.results[i].Records = plog.Slice{}
+		f.outcomes[i].Records = false
+	}
+	f.bytes = 0
+}
+
+// finish closes the session's fetch and encodes the answer around the records.
+func (f *fetched) finish() server.Body {
+	f.resp.Reset()
+	f.enc.Reset()
+	if f.refused != model.None {
+		f.resp.ErrorCode = f.refused
+		f.enc.Append(&f.resp, f.version)
+		return fetchedBody{f}
+	}
+	f.resp.SessionID, f.resp.ErrorCode = f.b.Sessions.finish(f.b.Clock().UnixMilli(), &f.ctx, f.outcomes, f.show)
+	var topic *wire.FetchTopicResponse
+	var last session.Topic
+	for i := range f.ctx.Partitions {
+		p := &f.ctx.Partitions[i]
+		if !f.show[i] {
+			f.results[i].Records.Close()
+			f.results[i].Records = plog.Slice{}
+			continue
+		}
+		if topic == nil || p.Topic != last {
+			topic, last = f.resp.AddTopic(p.Topic.Name, p.Topic.ID), p.Topic
+		}
+		f.fill(topic, i)
+	}
+	f.enc.Append(&f.resp, f.version)
+	return fetchedBody{f}
+}
+
+func (f *fetched) fill(topic *wire.FetchTopicResponse, i int) {
+	index, result := f.ctx.Partitions[i].Partition, &f.results[i]
+	if code := f.outcomes[i].Code; code != model.None {
+		topic.AddError(index, code)
+		return
+	}
+	out := topic.AddPartition(index)
+	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = result.HighWatermark, result.LastStableOffset, result.LogStartOffset
+	if f.committed {
+		out.Aborted = wire.NoneAborted
+	}
+	if result.DivergingEpoch >= 0 {
+		out.DivergingEpoch = wire.EpochEndOffset{Epoch: result.DivergingEpoch, EndOffset: result.DivergingEnd}
+	}
+	out.RecordsLen = result.Records.Len()
+}
+
+// keptFetch bounds what a reused request keeps.
+const keptFetch = 4096
+
+func (f *fetched) release() {
+	f.closeRecords()
+	f.req.Reset()
+	f.resp.Reset()
+	clear(f.targets)
+	f.ctx = session.Context{}
+	f.b, f.conn, f.refused = nil, nil, model.None
+	if cap(f.asked) > keptFetch || cap(f.listed) > keptFetch || cap(f.enc.Head) > keptBody {
+		return // the pool keeps only the usual sizes
+	}
+	f.results, f.targets = f.results[:0], f.targets[:0]
+	fetchedPool.Put(f)
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine/meta"
+)
+
+// metadata serves API 3, versions 0 to 13: brokers, and topics by name or id. A missing topic is made where the request and auto.create.topics.enable
+// allow it; the answer then waits for it, so that the client need not ask again.
+func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.Answer {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	image := b.Image()
+	conn := r.Conn
+	all := req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
+	var missing []string
+	if !all && (req.Version < 4 || req.AllowAutoTopicCreation) && b.Static.Broker.AutoCreateTopics {
+		for _, t := range req.Topics {
+			if t.Topic != nil && t.TopicID == (model.TopicID{}) && image.TopicByName(*t.Topic) == nil && model.ValidateTopicName(*t.Topic) == nil {
+				missing = append(missing, *t.Topic)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		b.fillMetadata(resp, req, image, conn.Listener(), all, nil)
+		return ready(resp)
+	}
+	creation := b.startCreation(missing)
+	return later(resp, func(stop <-chan struct{}) {
+		refused := creation.finish(stop)
+		b.fillMetadata(resp, req, b.Image(), conn.Listener(), all, refused)
+	})
+}
+
+// fillMetadata writes the answer; refused has the codes of topics that could not be created.
+func (b *Broker) fillMetadata(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest, image *meta.Image, listener string, all bool, refused map[string]model.ErrorCode) {
+	resp.ClusterID = &b.ClusterID
+	resp.ControllerID = b.NodeID
+	resp.AuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
+	for _, broker := range image.Brokers() {
+		endpoint, ok := endpointFor(broker, listener)
+		if broker.Fenced || !ok {
+			continue
+		}
+		out := kmsg.NewMetadataResponseBroker()
+		out.NodeID, out.Host, out.Port, out.Rack = broker.ID, endpoint.Host, int32(endpoint.Port), broker.Rack
+		resp.Brokers = append(resp.Brokers, out)
+	}
+	if all {
+		for t := range image.Topics() {
+			resp.Topics = append(resp.Topics, metadataTopic(t, req))
+		}
+		return
+	}
+	for _, t := range req.Topics {
+		resp.Topics = append(resp.Topics, metadataAsked(t, req, image, refused))
+	}
+}
+
+// metadataAsked answers for one topic of the request.
+func metadataAsked(t kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, image *meta.Image, refused map[string]model.ErrorCode) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID, out.AuthorizedOperations = t.Topic, t.TopicID, noOperations
+	fail := func(code model.ErrorCode) kmsg.MetadataResponseTopic {
+		out.ErrorCode = int16(code)
+		out.Partitions = []kmsg.MetadataResponseTopicPartition{}
+		if out.Topic == nil && req.Version < 12 {
+			out.Topic = new("")
+		}
+		return out
+	}
+	byID := t.TopicID != (model.TopicID{})
+	switch {
+	case byID && req.Version < 12:
+		return fail(model.InvalidRequest)
+	case byID:
+		if topic := image.TopicByID(t.TopicID); topic != nil {
+			return metadataTopic(topic, req)
+		}
+		return fail(model.UnknownTopicID)
+	case t.Topic == nil:
+		return fail(model.InvalidRequest)
+	}
+	if topic := image.TopicByName(*t.Topic); topic != nil {
+		return metadataTopic(topic, req)
+	}
+	if model.ValidateTopicName(*t.Topic) != nil {
+		return fail(model.InvalidTopicException)
+	}
+	out.IsInternal = model.IsInternal(*t.Topic)
+	if code, ok := refused[*t.Topic]; ok {
+		return fail(code)
+	}
+	return fail(model.UnknownTopicOrPartition)
+}
+
+func metadataTopic(t *meta.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID, out.IsInternal = &t.Name, t.ID, model.IsInternal(t.Name)
+	out.AuthorizedOperations = operations(req.IncludeTopicAuthorizedOperations, topicOperations)
+	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
+	for i, p := range t.Partitions {
+		part := kmsg.NewMetadataResponseTopicPartition()
+		part.Partition, part.Leader, part.LeaderEpoch = int32(i), p.Leader, p.LeaderEpoch
+		part.Replicas, part.ISR = p.Replicas, p.ISR
+		if p.Leader < 0 {
+			part.ErrorCode = int16(model.LeaderNotAvailable)
+			part.OfflineReplicas = p.Replicas
+		}
+		out.Partitions[i] = part
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/config"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine/meta"
+)
+
+// Loggers are this process's loggers, whose levels last as long as it does.
+type Loggers interface {
+	// Levels returns every logger's level in Kafka's words.
+	Levels() map[string]string
+	// Set changes a logger's level; an empty level gives it back to its default.
+	Set(logger, level string)
+}
+
+// describeConfigs serves API 32, versions 1 to 4: every config of a resource with its source, synonyms, type and documentation.
+func (b *Broker) describeConfigs(r *server.Request, req *kmsg.DescribeConfigsRequest) server.Answer {
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	image := b.Image()
+	for _, asked := range req.Resources {
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
+		out.Configs = []kmsg.DescribeConfigsResponseResourceConfig{}
+		entries, err := b.configEntries(image, asked)
+		if err != nil {
+			code, message := model.CodeOf(err)
+			out.ErrorCode, out.ErrorMessage = int16(code), text(message)
+		}
+		for _, e := range entries {
+			if asked.ConfigNames == nil || slices.Contains(asked.ConfigNames, e.Name) {
+				out.Configs = append(out.Configs, describedConfig(e, req))
+			}
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return ready(resp)
+}
+
+// configEntries lists the configs of one resource.
+func (b *Broker) configEntries(image *meta.Image, asked kmsg.DescribeConfigsRequestResource) ([]config.Entry, error) {
+	name := asked.ResourceName
+	switch config.Resource(asked.ResourceType) {
+	case config.TopicResource:
+		if err := model.ValidateTopicName(name); err != nil {
+			return nil, err
+		}
+		if image.TopicByName(name) == nil {
+			return nil, model.UnknownTopicOrPartition
+		}
+		return config.DescribeTopic(b.Dynamic(), image.Config(meta.TopicResource, name)), nil
+	case config.BrokerResource:
+		if name == "" {
+			return config.DescribeClusterDefault(b.Dynamic()), nil
+		}
+		if err := b.checkSelf(name); err != nil {
+			return nil, err
+		}
+		return config.DescribeBroker(b.Dynamic()), nil
+	case config.LoggerResource:
+		if name == "" {
+			return nil, &model.Error{Code: model.InvalidRequest, Message: "Broker id must not be empty"}
+		}
+		if err := b.checkSelf(name); err != nil {
+			return nil, err
+		}
+		return config.DescribeLoggers(b.Loggers.Levels()), nil
+	case config.GroupResource:
+		if name == "" {
+			return nil, &model.Error{Code: model.InvalidRequest, Message: "Group name must not be empty"}
+		}
+		return config.DescribeGroup(b.Dynamic(), image.Config(meta.GroupResource, name)), nil
+	case config.ClientMetricsResource:
+		if name == "" {
+			return nil, &model.Error{Code: model.InvalidRequest, Message: "Client metrics subscription name must not be empty"}
+		}
+		return config.DescribeClientMetrics(image.Config(meta.ClientMetricsResource, name)), nil
+	}
+	return nil, &model.Error{Code: model.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(asked.ResourceType))}
+}
+
+// checkSelf refuses a broker id that is not this node's.
+func (b *Broker) checkSelf(name string) error {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return &model.Error{Code: model.InvalidRequest, Message: "Broker id must be an integer, but it is: " + name}
+	}
+	if int32(id) != b.NodeID {
+		return &model.Error{Code: model.InvalidRequest, Message: "Unexpected broker id, expected " + strconv.Itoa(int(b.NodeID)) + " or empty string, but received " + name}
+	}
+	return nil
+}
+
+func describedConfig(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	out := kmsg.NewDescribeConfigsResponseResourceConfig()
+	out.Name, out.Value, out.ReadOnly, out.IsSensitive = e.Name, e.Value, e.ReadOnly, e.Sensitive
+	out.Source, out.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
+	out.IsDefault = e.Source == config.FromDefault
+	out.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{}
+	if req.IncludeSynonyms {
+		for _, s := range e.Synonyms {
+			synonym := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			synonym.Name, synonym.Value, synonym.Source = s.Name, s.Value, kmsg.ConfigSource(s.Source)
+			out.ConfigSynonyms = append(out.ConfigSynonyms, synonym)
+		}
+	}
+	if req.IncludeDocumentation {
+		out.Documentation = text(e.Documentation)
+	}
+	return out
+}

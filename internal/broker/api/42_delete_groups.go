@@ -1,0 +1,27 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine/group"
+)
+
+// deleteGroups serves API 42, versions 0 to 3: groups without members go, with their offsets.
+func (b *Broker) deleteGroups(r *server.Request, req *kmsg.DeleteGroupsRequest) server.Answer {
+	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
+	calls := b.callGroups(req.Groups, func(g string) any { return group.DeleteGroup{Group: g} })
+	return later(resp, func(stop <-chan struct{}) {
+		for _, c := range calls {
+			out := kmsg.NewDeleteGroupsResponseGroup()
+			out.Group = c.group
+			reply, code := awaitGroup[group.DeleteGroupReply](c, stop)
+			if code == model.None {
+				code = reply.Code
+			}
+			out.ErrorCode = int16(code)
+			resp.Groups = append(resp.Groups, out)
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine/group"
+)
+
+// offsetDelete serves API 47, version 0: committed offsets of topics that the group does not subscribe to go.
+func (b *Broker) offsetDelete(r *server.Request, req *kmsg.OffsetDeleteRequest) server.Answer {
+	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
+	coordinator, code := b.Coordinators.Group(req.Group)
+	if code != model.None {
+		resp.ErrorCode = int16(code)
+		return ready(resp)
+	}
+	in := group.OffsetDelete{Group: req.Group}
+	image := b.Image()
+	for _, t := range req.Topics {
+		known := group.DeleteTopic{Name: t.Topic}
+		topic := image.TopicByName(t.Topic)
+		out := kmsg.NewOffsetDeleteResponseTopic()
+		out.Topic = t.Topic
+		for _, p := range t.Partitions {
+			if topic != nil && int(p.Partition) < len(topic.Partitions) && p.Partition >= 0 {
+				known.Partitions = append(known.Partitions, p.Partition)
+				continue
+			}
+			part := kmsg.NewOffsetDeleteResponseTopicPartition()
+			part.Partition, part.ErrorCode = p.Partition, int16(model.UnknownTopicOrPartition)
+			out.Partitions = append(out.Partitions, part)
+		}
+		if len(known.Partitions) > 0 {
+			in.Topics = append(in.Topics, known)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	call := coordinator.Call(in)
+	return later(resp, func(stop <-chan struct{}) {
+		reply, err := await[group.OffsetDeleteReply](coordinator, call, stop)
+		code := coordinatorCode(err)
+		if code == model.None {
+			code = reply.Code
+		}
+		if code != model.None {
+			resp.ErrorCode, resp.Topics = int16(code), nil
+			return
+		}
+		for _, t := range reply.Topics {
+			for i := range resp.Topics {
+				if resp.Topics[i].Topic != t.Name {
+					continue
+				}
+				for _, p := range t.Partitions {
+					part := kmsg.NewOffsetDeleteResponseTopicPartition()
+					part.Partition, part.ErrorCode = p.Partition, int16(p.Code)
+					resp.Topics[i].Partitions = append(resp.Topics[i].Partitions, part)
+				}
+			}
+		}
+	})
+}

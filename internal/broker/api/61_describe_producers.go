@@ -1,0 +1,41 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/kafka/model"
+)
+
+// describeProducers serves API 61, version 0: the idempotent producers that a partition remembers.
+func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducersRequest) server.Answer {
+	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	for _, t := range req.Topics {
+		topic := b.Partitions.Topic(t.Topic)
+		out := kmsg.NewDescribeProducersResponseTopic()
+		out.Topic = t.Topic
+		for _, index := range t.Partitions {
+			part := kmsg.NewDescribeProducersResponseTopicPartition()
+			part.Partition = index
+			part.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
+			p := topic.Partition(index)
+			switch {
+			case p == nil:
+				part.ErrorCode = int16(model.UnknownTopicOrPartition)
+			case p.LeaderEpoch() < 0:
+				part.ErrorCode = int16(model.NotLeaderForPartition)
+			default:
+				for _, s := range p.Producers() {
+					active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+					active.ProducerID, active.ProducerEpoch = s.ProducerID, int32(s.ProducerEpoch)
+					active.LastSequence, active.LastTimestamp = s.LastSequence, s.LastTimestamp
+					active.CoordinatorEpoch, active.CurrentTxnStartOffset = s.CoordinatorEpoch, s.CurrentTxnStartOffset
+					part.ActiveProducers = append(part.ActiveProducers, active)
+				}
+			}
+			out.Partitions = append(out.Partitions, part)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return ready(resp)
+}

@@ -1,0 +1,42 @@
+package api
+
+import "io"
+
+// fetchedBody writes a Fetch answer: the header's pieces and between them the records, which stream from their segments.
+type fetchedBody struct{ f *fetched }
+
+// Len is the size of the body.
+func (b fetchedBody) Len() int { return b.f.enc.Len() }
+
+// Held is the memory that the body holds: records are not in memory before they are written.
+func (b fetchedBody) Held() int { return len(b.f.enc.Head) }
+
+// WriteTo writes the body.
+func (b fetchedBody) WriteTo(w io.Writer) (int64, error) {
+	f := b.f
+	var total int64
+	at, cut := 0, 0
+	for i := range f.results {
+		records := &f.results[i].Records
+		if records.Len() == 0 || !f.show[i] {
+			continue
+		}
+		n, err := w.Write(f.enc.Head[at:f.enc.Cuts[cut].At])
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+		at = f.enc.Cuts[cut].At
+		cut++
+		written, err := records.WriteTo(w)
+		total += written
+		if err != nil {
+			return total, err
+		}
+	}
+	n, err := w.Write(f.enc.Head[at:])
+	return total + int64(n), err
+}
+
+// Close gives the segments and the request back.
+func (b fetchedBody) Close() { b.f.release() }

@@ -1,0 +1,115 @@
+package partition
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/plog"
+)
+
+// Appended is where a produced batch went.
+type Appended struct {
+	BaseOffset     int64
+	LogStartOffset int64
+	// LogAppendTimeMs is the broker's time where the topic asks for it, else -1.
+	LogAppendTimeMs int64
+}
+
+// validators are reused between requests: each keeps its codecs' buffers.
+var validators = sync.Pool{New: func() any { return new(batch.Validator) }}
+
+// maxPlainBytes bounds what one batch may decompress to, whatever the topic allows for one record.
+const maxPlainBytes = 256 << 20
+
+// Produce judges what a client sent for the partition, appends it and leaves the ticket's slot to be completed when the acks are met. With an error nothing was
+// appended and the slot is the caller's to complete. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.
+func (p *Partition) Produce(ctx context.Context, records []byte, version int16, acks int16, ticket *Ticket, slot int) (Appended, error) {
+	b, err := batch.One(records)
+	if err != nil {
+		return Appended{}, err
+	}
+	v := validators.Get().(*batch.Validator)
+	defer func() {
+		v.Release()
+		validators.Put(v)
+	}()
+	now := p.clock()
+	rules := p.settings.Load().Rules
+	rules.NowMs, rules.AllowZstd = now.UnixMilli(), version >= 7
+	if rules.MaxPlainBytes == 0 {
+		rules.MaxPlainBytes = maxPlainBytes
+	}
+	if b, _, err = v.Admit(b, &rules); err != nil {
+		return Appended{}, err
+	}
+	if b.IsTransactional() {
+		return Appended{}, &model.Error{Code: model.InvalidRequest, Message: "transactional records are not served yet: use a producer without transactional.id"}
+	}
+	appended, err := p.append(b, acks, ticket, slot)
+	for err == plog.ErrBudget {
+		if err = p.log.WaitRoom(ctx); err == nil {
+			appended, err = p.append(b, acks, ticket, slot)
+		}
+	}
+	if err != nil {
+		return Appended{}, err
+	}
+	out := Appended{BaseOffset: appended.BaseOffset, LogStartOffset: p.log.StartOffset(), LogAppendTimeMs: -1}
+	if rules.TimestampType == batch.LogAppendTime {
+		out.LogAppendTimeMs = rules.NowMs
+	}
+	return out, nil
+}
+
+// append appends an admitted batch under the lock.
+func (p *Partition) append(b batch.Batch, acks int16, ticket *Ticket, slot int) (plog.Appended, error) {
+	p.mu.Lock()
+	if p.mu.err != nil {
+		defer p.mu.Unlock()
+		return plog.Appended{}, p.mu.err
+	}
+	if code := p.mu.replica.Admit(acks); code != model.None {
+		defer p.mu.Unlock()
+		return plog.Appended{}, p.refusal(code)
+	}
+	appended, err := p.log.Append(b, p.mu.replica.Role().LeaderEpoch, p.clock(), plog.Client)
+	if err != nil {
+		p.mu.Unlock()
+		return plog.Appended{}, err
+	}
+	settled := p.park(appended.End, acks, ticket, slot)
+	p.mu.Unlock()
+	if settled {
+		ticket.Complete(slot, model.None)
+	}
+	return appended, nil
+}
+
+// park leaves the slot with the waiters of its acks, or says that it is settled already, as for a duplicate of a committed batch. The lock is held.
+func (p *Partition) park(end int64, acks int16, ticket *Ticket, slot int) (settled bool) {
+	if ticket == nil {
+		return false
+	}
+	w := waiter{end: end, ticket: ticket, slot: slot}
+	if acks == 1 {
+		if p.log.WrittenOffset() >= end {
+			return true
+		}
+		p.mu.written.push(w)
+		return false
+	}
+	if p.mu.replica.HighWatermark() >= end {
+		return true
+	}
+	p.mu.committed.push(w)
+	return false
+}
+
+func (p *Partition) refusal(code model.ErrorCode) error {
+	if code == model.NotEnoughReplicas {
+		return &model.Error{Code: code, Message: "fewer in-sync replicas than min.insync.replicas"}
+	}
+	return code
+}

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/google/uuid"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
+)
+
+// openDirs locks and opens every log directory. All of them belong to one cluster; a fresh one joins it, and the first ever names it.
+func (n *Node) openDirs() error {
+	n.memory, n.handles = dir.NewMemory(0), dir.NewHandles(0)
+	for _, path := range n.static.Broker.LogDirs {
+		known, err := dir.ReadMeta(n.fs, path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return err
+		case n.clusterID != "" && known.ClusterID != n.clusterID:
+			return fmt.Errorf("log directory %s belongs to cluster %s, another one to %s: log.dirs must name directories of one cluster", path, known.ClusterID, n.clusterID)
+		}
+		n.clusterID = known.ClusterID
+	}
+	if n.clusterID == "" {
+		n.clusterID = model.TopicID(uuid.New()).String()
+	}
+	for _, path := range n.static.Broker.LogDirs {
+		d, err := dir.Open(n.fs, path, dir.Options{
+			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, Logger: n.loggers.Logger("storage"),
+			OnFailure: func(err error) { n.dirFailed(path, err) },
+		})
+		if err != nil {
+			return err
+		}
+		n.dirs = append(n.dirs, d)
+	}
+	return nil
+}
+
+// dirFailed is called when a directory goes offline. Without its metadata, or without any directory, a node cannot go on.
+func (n *Node) dirFailed(path string, err error) {
+	n.log.Error("a log directory is offline: its partitions are not served until the disk is repaired and the node restarted", "dir", path, "error", err)
+	alive := 0
+	for _, d := range n.dirs {
+		if d.Err() == nil {
+			alive++
+		}
+	}
+	if path == n.static.Broker.MetadataLogDir || alive == 0 {
+		n.fail(fmt.Errorf("FATAL: log directory %s failed: %w", path, err))
+	}
+}
+
+func (n *Node) metadataDir() *dir.Dir {
+	for _, d := range n.dirs {
+		if d.Path() == n.static.Broker.MetadataLogDir {
+			return d
+		}
+	}
+	return n.dirs[0]
+}
+
+// directoryIDs lists the ids of the directories that work.
+func (n *Node) directoryIDs() []model.TopicID {
+	var out []model.TopicID
+	for _, d := range n.dirs {
+		if d.Err() == nil {
+			out = append(out, d.ID())
+		}
+	}
+	return out
+}
+
+// cleanStart tells whether every directory was closed cleanly.
+func (n *Node) cleanStart() bool {
+	for _, d := range n.dirs {
+		if clean, _ := d.CleanStart(); !clean {
+			return false
+		}
+	}
+	return true
+}
+
+// logDir shows a directory to the API.
+type logDir struct{ *dir.Dir }
+
+// FreeSpace tells how many bytes are left on the directory's file system, and how many there are.
+func (d logDir) FreeSpace() (free, total int64, err error) { return d.FS().FreeSpace(d.Path()) }

@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ottla/ottla/internal/broker/api"
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/cluster/partition"
+	"github.com/ottla/ottla/internal/cluster/quorum"
+	"github.com/ottla/ottla/internal/cluster/shard"
+	"github.com/ottla/ottla/internal/config"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine/meta"
+	"github.com/ottla/ottla/internal/metric"
+	"github.com/ottla/ottla/internal/service/admin"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/plog"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// Options start a node.
+type Options struct {
+	Static  *config.Static
+	Loggers *Loggers
+	// FS is the file system of the log directories; the real one when nil.
+	FS    vfs.FS
+	Clock func() time.Time
+}
+
+// Node is one running node.
+type Node struct {
+	static      *config.Static
+	loggers     *Loggers
+	log         *slog.Logger
+	fs          vfs.FS
+	clock       func() time.Time
+	metrics     *metric.Registry
+	incarnation model.TopicID
+	started     time.Time
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	fatal  chan error
+
+	sockets   []boundListener
+	addresses Addresses
+	admin     *admin.Server
+	memory    *dir.Memory
+	handles   *dir.Handles
+	dirs      []*dir.Dir
+	clusterID string
+
+	quorum     *quorum.Quorum
+	meta       *meta.Machine
+	controller *shard.Shard
+	running    sync.WaitGroup // shards and deletions
+
+	image      atomic.Pointer[meta.Image]
+	dynamic    atomic.Pointer[config.Dynamic]
+	partitions *partition.Registry
+	broker     *api.Broker
+	server     *server.Server
+	phase      atomic.Value // string: what the node is doing, for health
+
+	mu struct {
+		sync.Mutex
+		active       bool                                  // this incarnation is registered: roles may be assumed (I2)
+		open         map[model.TopicID]map[int32]*plog.Log // opened at start, not taken over yet
+		deleting     map[string]chan struct{}              // logs whose directory still has the name
+		coordinators map[int32]*coordinator
+		brokerEpoch  int64
+		places       map[string]*dir.Dir // where each log is
+		counts       map[*dir.Dir]int    // logs in each directory
+	}
+	apply    sync.Mutex // one change of the partition table at a time
+	stopOnce sync.Once
+	stopErr  error
+}
+
+// Open starts a node and returns when it serves. On an error everything that was begun is undone.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	n := &Node{
+		static: o.Static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
+		incarnation: model.TopicID(uuid.New()), started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(),
+	}
+	if n.fs == nil {
+		n.fs = vfs.OS()
+	}
+	if n.clock == nil {
+		n.clock = time.Now
+	}
+	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	n.mu.open = map[model.TopicID]map[int32]*plog.Log{}
+	n.mu.deleting = map[string]chan struct{}{}
+	n.mu.coordinators = map[int32]*coordinator{}
+	n.phase.Store("starting")
+	if err := n.start(ctx); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	n.phase.Store("running")
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) error {
+	dynamic, err := config.ResolveBroker(n.static, nil, nil)
+	if err != nil {
+		return err
+	}
+	n.dynamic.Store(dynamic)
+	if err := n.listen(ctx); err != nil {
+		return err
+	}
+	if err := n.startAdmin(ctx); err != nil {
+		return err
+	}
+	n.phase.Store("recovering logs")
+	if err := n.openDirs(); err != nil {
+		return err
+	}
+	n.locate()
+	if err := n.writeAddresses(); err != nil {
+		return err
+	}
+	if err := n.startController(ctx); err != nil {
+		return err
+	}
+	if err := n.register(ctx); err != nil {
+		return err
+	}
+	if err := n.startServer(); err != nil {
+		return err
+	}
+	n.running.Go(n.maintain)
+	return nil
+}
+
+// Failed receives why the node can no longer go on: a disk that holds the metadata, or all disks, failed.
+func (n *Node) Failed() <-chan error { return n.fatal }
+
+func (n *Node) fail(err error) {
+	select {
+	case n.fatal <- err:
+	default:
+	}
+}
+
+// Addresses returns the addresses that were taken.
+func (n *Node) Addresses() Addresses { return n.addresses }
+
+// ClusterID returns the cluster's id.
+func (n *Node) ClusterID() string { return n.clusterID }
+
+// Metrics returns the node's metrics.
+func (n *Node) Metrics() *metric.Registry { return n.metrics }
+
+// Close stops the node: it stops accepting, answers or fails what is parked, syncs, writes the clean markers. The error says what kept the stop from being clean.
+func (n *Node) Close(ctx context.Context) error {
+	n.stopOnce.Do(func() { n.stopErr = n.stop(ctx) })
+	return n.stopErr
+}
+
+func (n *Node) stop(ctx context.Context) error {
+	n.phase.Store("stopping")
+	var failed []error
+	if n.server != nil {
+		if err := n.server.Shutdown(ctx); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	n.cancel(errStopping)
+	for p := range n.partitions.All() {
+		p.Close(model.NotLeaderForPartition)
+	}
+	n.running.Wait()
+	if n.quorum != nil {
+		if err := n.quorum.Close(); err != nil {
+			failed = append(failed, fmt.Errorf("close the metadata quorum: %w", err))
+		}
+	}
+	n.mu.Lock()
+	epoch := n.mu.brokerEpoch
+	n.mu.Unlock()
+	for _, d := range n.dirs {
+		if err := d.Close(epoch); err != nil {
+			failed = append(failed, fmt.Errorf("close log directory %s: %w", d.Path(), err))
+		}
+	}
+	if n.admin != nil {
+		if err := n.admin.Shutdown(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("stop the admin listener: %w", err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+var errStopping = errors.New("the node is stopping")
+
+// abandon undoes a start that failed half-way.
+func (n *Node) abandon() {
+	n.cancel(errStopping)
+	for _, s := range n.sockets {
+		_ = s.socket.Close() // nobody was served
+	}
+	if n.quorum != nil {
+		_ = n.quorum.Close() // the start's error says what is wrong
+	}
+	n.running.Wait()
+	for _, d := range n.dirs {
+		if err := d.Abandon(); err != nil {
+			n.log.Warn("letting go of a log directory failed", "dir", d.Path(), "error", err)
+		}
+	}
+	if n.admin != nil {
+		_ = n.admin.Shutdown(context.Background())
+	}
+}
+
+// maintain applies retention and forgets silent producers, at the pace of log.retention.check.interval.ms.
+func (n *Node) maintain() {
+	ticker := time.NewTicker(n.static.Broker.LogRetentionCheckInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for p := range n.partitions.All() {
+			p.Maintain()
+		}
+	}
+}
