@@ -1,6 +1,10 @@
 package meta
 
-import "github.com/ottla/ottla/internal/kafka/model"
+import (
+	"slices"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+)
 
 // Broker is one registered broker of an image. It must not be modified.
 type Broker struct {
@@ -39,4 +43,18 @@ type Controller struct {
 	IncarnationID model.TopicID
 	Endpoints     []Endpoint
 	Features      []SupportedFeature
+}
+
+// equal compares by value; either may be nil.
+func (b *Broker) equal(o *Broker) bool {
+	if b == nil || o == nil || b == o {
+		return b == o
+	}
+	return b.ID == o.ID && b.Epoch == o.Epoch && b.IncarnationID == o.IncarnationID && b.Fenced == o.Fenced && b.InControlledShutdown == o.InControlledShutdown &&
+		(b.Rack == nil) == (o.Rack == nil) && (b.Rack == nil || *b.Rack == *o.Rack) && slices.Equal(b.Endpoints, o.Endpoints) && slices.Equal(b.Features, o.Features) &&
+		slices.Equal(b.Directories, o.Directories) && slices.Equal(b.CordonedDirectories, o.CordonedDirectories)
+}
+
+func (c *Controller) equal(o *Controller) bool {
+	return c.ID == o.ID && c.IncarnationID == o.IncarnationID && slices.Equal(c.Endpoints, o.Endpoints) && slices.Equal(c.Features, o.Features)
 }

@@ -108,12 +108,12 @@ func (t *touched) delta(old, now *Image) *Delta {
 	for id := range t.topics {
 		before, after := old.TopicByID(id), now.TopicByID(id)
 		switch {
-		case before == after:
+		case before == nil && after == nil:
 		case before == nil:
 			d.Created = append(d.Created, after)
 		case after == nil:
 			d.Deleted = append(d.Deleted, before)
-		default:
+		case !before.equal(after):
 			d.Changed = append(d.Changed, after)
 		}
 	}
@@ -130,12 +130,12 @@ func (t *touched) delta(old, now *Image) *Delta {
 	}
 	slices.SortFunc(d.Configs, resourceOrder{}.Compare)
 	for id := range t.brokers {
-		if old.Broker(id) != now.Broker(id) {
+		if !old.Broker(id).equal(now.Broker(id)) {
 			d.Brokers = append(d.Brokers, id)
 		}
 	}
 	slices.Sort(d.Brokers)
-	d.Controllers = t.controllers && !slices.Equal(old.controllers, now.controllers)
+	d.Controllers = t.controllers && !slices.EqualFunc(old.controllers, now.controllers, (*Controller).equal)
 	d.Features = t.features && !maps.Equal(old.features, now.features)
 	return d
 }

@@ -58,7 +58,9 @@ func (m *Machine) registerBroker(recs *records, in RegisterBroker) BrokerReply {
 	}
 	epoch := m.next
 	delete(m.raises, in.ID)
-	back := &returning{clean: in.CleanShutdown, fenced: in.Fenced}
+	// A broker that is still fenced may have come back unclean before and been stopped before all its epochs were raised.
+	clean := in.CleanShutdown && (old == nil || !old.Fenced)
+	back := &returning{clean: clean, fenced: in.Fenced}
 	back.collect(image, in.ID)
 	if len(back.partitions) > m.opts.MaxChangesPerInput && !back.fenced {
 		back.fenced = true

@@ -60,3 +60,15 @@ func (p *Partition) Directory(broker int32) model.TopicID {
 	}
 	return model.TopicID{}
 }
+
+// equal compares by value: two images may hold equal topics of their own.
+func (t *Topic) equal(o *Topic) bool {
+	return t == o || t.Name == o.Name && t.ID == o.ID && slices.EqualFunc(t.Partitions, o.Partitions, Partition.equal)
+}
+
+func (p Partition) equal(o Partition) bool {
+	return p.Leader == o.Leader && p.LeaderEpoch == o.LeaderEpoch && p.PartitionEpoch == o.PartitionEpoch && p.LeaderRecoveryState == o.LeaderRecoveryState &&
+		slices.Equal(p.Replicas, o.Replicas) && slices.Equal(p.ISR, o.ISR) && slices.Equal(p.Directories, o.Directories) &&
+		slices.Equal(p.RemovingReplicas, o.RemovingReplicas) && slices.Equal(p.AddingReplicas, o.AddingReplicas) &&
+		slices.Equal(p.EligibleLeaderReplicas, o.EligibleLeaderReplicas) && slices.Equal(p.LastKnownELR, o.LastKnownELR)
+}
