@@ -36,23 +36,6 @@ func readListeners(b *Broker, r *reader, hostname func() (string, error), faults
 		}
 	}
 	assignProtocols(b.Listeners, security, faults)
-	// A broken machine name shows only where it is needed: an address that has no host of its own.
-	var host string
-	for i := range advertised {
-		if !wildcard(advertised[i].Host) {
-			continue
-		}
-		if host == "" {
-			name, err := hostname()
-			if err != nil || name == "" {
-				fault("advertised.listeners", "listener %s has no host of its own and this machine's name is unknown (%v): set advertised.listeners", advertised[i].Name, err)
-				break
-			}
-			host = name
-		}
-		advertised[i].Host = host
-	}
-	assignProtocols(advertised, security, nil)
 	for _, l := range advertised {
 		if b.Controls(l.Name) {
 			b.AdvertisedControllers = append(b.AdvertisedControllers, l)
@@ -65,7 +48,31 @@ func readListeners(b *Broker, r *reader, hostname func() (string, error), faults
 			b.AdvertisedControllers = append(b.AdvertisedControllers, l)
 		}
 	}
+	nameHosts(hostname, fault, b.Advertised, b.AdvertisedControllers)
+	assignProtocols(b.Advertised, security, nil)
+	assignProtocols(b.AdvertisedControllers, security, nil)
 	checkListeners(b, r, security, fault)
+}
+
+// nameHosts gives addresses without a host of their own this machine's name. A machine whose name is broken notices only where it is needed.
+func nameHosts(hostname func() (string, error), fault func(key, format string, args ...any), groups ...[]Listener) {
+	var host string
+	for _, group := range groups {
+		for i := range group {
+			if !wildcard(group[i].Host) {
+				continue
+			}
+			if host == "" {
+				name, err := hostname()
+				if err != nil || name == "" {
+					fault("advertised.listeners", "listener %s has no host of its own and this machine's name is unknown (%v): set advertised.listeners", group[i].Name, err)
+					return
+				}
+				host = name
+			}
+			group[i].Host = host
+		}
+	}
 }
 
 func checkListeners(b *Broker, r *reader, security map[string]string, fault func(key, format string, args ...any)) {
@@ -94,7 +101,7 @@ func checkListeners(b *Broker, r *reader, security map[string]string, fault func
 	} else if r.has("security.inter.broker.protocol") {
 		fault("security.inter.broker.protocol", "set inter.broker.listener.name or security.inter.broker.protocol, not both")
 	}
-	if _, found := b.AdvertisedAt(b.InterBrokerListener); !found {
+	if _, found := b.AdvertisedAt(b.InterBrokerListener); !found && b.InterBrokerListener == "PLAINTEXT" || !found && r.has("inter.broker.listener.name") {
 		fault("inter.broker.listener.name", "inter.broker.listener.name=%s must be one of the advertised listeners %s", b.InterBrokerListener, names(b.Advertised))
 	}
 }

@@ -81,12 +81,11 @@ func changeList(k *Key, overrides map[string]string, op Op) string {
 	}
 	parts := slices.DeleteFunc(splitList(text), func(part string) bool { return part == "" })
 	for _, part := range splitList(*op.Value) {
-		at := slices.Index(parts, part)
 		switch {
-		case op.Kind == Append && at < 0:
+		case op.Kind == Subtract:
+			parts = slices.DeleteFunc(parts, func(p string) bool { return p == part })
+		case !slices.Contains(parts, part):
 			parts = append(parts, part)
-		case op.Kind == Subtract && at >= 0:
-			parts = slices.Delete(parts, at, at+1)
 		}
 	}
 	return strings.Join(parts, ",")

@@ -82,10 +82,7 @@ func readBroker(s *Static, r *reader, hostname func() (string, error), faults *E
 	b.AdminListener = r.string("ottla.admin.listener")
 	readListeners(b, r, hostname, faults)
 	readQuorum(b, r, faults)
-	b.LogDirs = r.list("log.dirs")
-	if len(b.LogDirs) == 0 {
-		b.LogDirs = r.list("log.dir")
-	}
+	b.LogDirs = r.logDirs()
 	b.MetadataLogDir = r.string("metadata.log.dir")
 	if b.MetadataLogDir == "" {
 		b.MetadataLogDir = b.LogDirs[0]

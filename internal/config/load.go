@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -16,8 +17,8 @@ type Static struct {
 	// Ignored names the keys that were set away from their default and have no effect in this build, in name order.
 	Ignored []string
 
-	set     map[string]Setting // what the user set, last setting of a key
-	unknown []string           // keys of set that nobody knows, in name order
+	set   map[string]Setting // what the user set, last setting of a key
+	order map[string]int     // where in the settings each key last stood
 }
 
 // Options are what Load takes from outside.
@@ -56,30 +57,46 @@ func Load(options Options, lists ...[]Setting) (*Static, error) {
 	if options.Hostname == nil {
 		options.Hostname = os.Hostname
 	}
-	s := &Static{set: map[string]Setting{}}
+	s := &Static{set: map[string]Setting{}, order: map[string]int{}}
+	position := 0
 	for _, list := range lists {
 		for _, setting := range list {
 			setting.Key = strings.TrimSpace(setting.Key)
 			s.set[setting.Key] = setting
+			position++
+			s.order[setting.Key] = position
 		}
 	}
+	names := sortedKeys(s.set)
+	slices.SortStableFunc(names, func(a, b string) int { return s.order[a] - s.order[b] })
 	var faults Errors
-	for _, name := range sortedKeys(s.set) {
+	for _, name := range names {
 		s.checkSetting(s.set[name], &faults)
 	}
 	s.shareNodeID(&faults)
-	if len(faults) > 0 {
-		return nil, faults
-	}
 	r := s.reader()
+	addresses := true
+	for _, e := range faults { // what is refused stands back, so that the other faults show too
+		delete(r.layers[2], e.Key)
+		addresses = addresses && !shapesAddresses(e.Key)
+	}
 	refuseUnprotected(s, r, &faults)
-	readBroker(s, r, options.Hostname, &faults)
+	if addresses {
+		readBroker(s, r, options.Hostname, &faults)
+	}
 	checkTogether(r, &faults)
+	slices.Sort(s.Ignored)
 	s.locate(faults)
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return s, nil
+}
+
+// shapesAddresses reports whether a key without its value would make what is said about addresses, roles and directories misleading.
+func shapesAddresses(name string) bool {
+	return strings.Contains(name, "listener") || strings.HasPrefix(name, "controller.quorum.") || strings.HasPrefix(name, "log.dir") ||
+		name == "node.id" || name == "broker.id" || name == "process.roles" || name == "security.inter.broker.protocol"
 }
 
 // checkSetting checks one setting by itself.
@@ -91,14 +108,7 @@ func (s *Static) checkSetting(setting Setting, faults *Errors) {
 	}
 	k := Lookup(BrokerResource, name)
 	if k == nil || k.Hidden {
-		s.unknown = append(s.unknown, name)
-		if why, found := removed[name]; found {
-			s.Warnings = append(s.Warnings, setting.Origin+": "+name+" is ignored: Kafka no longer has it; "+why)
-		} else if strings.HasPrefix(name, "ottla.") {
-			*faults = append(*faults, &Error{Key: name, Origin: setting.Origin, plain: true, Problem: "Unknown configuration " + name + ": see docs/configs.md for the keys that begin with ottla."})
-		} else {
-			s.Warnings = append(s.Warnings, setting.Origin+": "+name+" is ignored: no such key"+nearest(name))
-		}
+		s.warnUnknown(setting, k != nil, faults)
 		return
 	}
 	canonical, err := k.Check(setting.Value)
@@ -108,6 +118,25 @@ func (s *Static) checkSetting(setting Setting, faults *Errors) {
 	}
 	if fallback, ok := k.Default(); !k.Effect.Acts() && (!ok || canonical != fallback) {
 		s.Ignored = append(s.Ignored, name)
+	}
+}
+
+// warnUnknown says what becomes of a key that has no place at start. An unknown key of ours is refused: nobody else can have meant it.
+func (s *Static) warnUnknown(setting Setting, live bool, faults *Errors) {
+	name := setting.Key
+	ignored := setting.Origin + ": " + name + " is ignored: "
+	why, gone := removed[name]
+	switch {
+	case live:
+		s.Warnings = append(s.Warnings, ignored+"it is set on a running broker, not at start")
+	case gone:
+		s.Warnings = append(s.Warnings, ignored+"Kafka no longer has it; "+why)
+	case strings.HasPrefix(name, "ottla."):
+		e := refusal(name, "Unknown configuration %s%s; docs/configs.md lists the keys that begin with ottla.", name, nearest(name))
+		e.Origin = setting.Origin
+		*faults = append(*faults, e)
+	default:
+		s.Warnings = append(s.Warnings, ignored+"no such key"+nearest(name))
 	}
 }
 
@@ -123,7 +152,6 @@ func (s *Static) checkListenerSetting(setting Setting, base string, faults *Erro
 		return
 	}
 	s.Ignored = append(s.Ignored, setting.Key)
-	s.unknown = append(s.unknown, setting.Key)
 }
 
 // shareNodeID gives node.id and broker.id one value, as Kafka does.
@@ -132,26 +160,25 @@ func (s *Static) shareNodeID(faults *Errors) {
 	broker, hasBroker := s.set["broker.id"]
 	switch {
 	case hasNode && hasBroker && strings.TrimSpace(node.Value) != strings.TrimSpace(broker.Value):
-		*faults = append(*faults, refusal("broker.id", "%s: node.id=%s and broker.id=%s must be equal; node.id alone is enough", broker.Origin, node.Value, broker.Value))
+		*faults = append(*faults, refusal("broker.id", "node.id=%s and broker.id=%s must be equal; node.id alone is enough", node.Value, broker.Value))
 	case hasNode:
 		s.set["broker.id"] = Setting{Key: "broker.id", Value: node.Value, Origin: node.Origin}
 	case hasBroker:
 		s.set["node.id"] = Setting{Key: "node.id", Value: broker.Value, Origin: broker.Origin}
-		if k := Lookup(BrokerResource, "node.id"); len(*faults) == 0 {
-			if _, err := k.Check(broker.Value); err != nil {
-				faults.add(withOrigin(err, broker.Origin))
-			}
+		if _, err := Lookup(BrokerResource, "node.id").Check(broker.Value); err != nil {
+			faults.add(withOrigin(err, broker.Origin))
 		}
 	}
 }
 
-// locate tells each fault where its key was set.
+// locate tells each fault where its key was set and puts the faults in that order.
 func (s *Static) locate(faults Errors) {
 	for _, e := range faults {
 		if setting, found := s.set[e.Key]; found && e.Origin == "" {
 			e.Origin = setting.Origin
 		}
 	}
+	slices.SortStableFunc(faults, func(a, b *Error) int { return s.order[a.Key] - s.order[b.Key] })
 }
 
 func withOrigin(err error, origin string) error {
@@ -209,3 +236,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// String names the configuration without its values, some of which are secret.
+func (s *Static) String() string { return fmt.Sprintf("configuration of node %d", s.Broker.NodeID) }

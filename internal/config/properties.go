@@ -37,6 +37,9 @@ func ParseProperties(r io.Reader, name string) ([]Setting, error) {
 			continue
 		}
 		start := number
+		if line == `\` {
+			continue // as in Java, nothing continued is nothing: the next line begins anew
+		}
 		for continued(line) {
 			line = line[:len(line)-1]
 			if !lines.Scan() {

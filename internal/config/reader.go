@@ -67,6 +67,14 @@ func (r *reader) list(name string) []string {
 }
 func (r *reader) string(name string) string { v, _ := r.value(name, String, Class); return v.text }
 
+// logDirs are the directories that hold partitions.
+func (r *reader) logDirs() []string {
+	if dirs := r.list("log.dirs"); len(dirs) > 0 {
+		return dirs
+	}
+	return r.list("log.dir")
+}
+
 // millis is a key in milliseconds as a duration; what is longer than a Duration holds becomes the longest.
 func (r *reader) millis(name string) time.Duration {
 	return saturate(r.number(name), time.Millisecond)

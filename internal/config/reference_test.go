@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write expected files anew")
+// rewriting reports whether expected files are to be written anew; datadriven defines the flag.
+func rewriting() bool { return flag.Lookup("rewrite").Value.String() == "true" }
 
 const referencePage = "../../docs/configs.md"
 
@@ -20,7 +21,7 @@ func TestReferencePage(t *testing.T) {
 
 func golden(t *testing.T, path, got string) {
 	t.Helper()
-	if *rewrite {
+	if rewriting() {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +54,8 @@ In the environment ` + "`KAFKA_LOG_DIRS`" + ` is ` + "`log.dirs`" + ` and ` + "`
 dash, three for an underscore.
 
 * A key that nobody knows is named in a warning; a bad value stops the start, with the key, the value and what is allowed, for all of them at once.
-* A key that asks for a protection this build lacks stops the start too: an SSL or SASL listener, an authorizer, a policy or quota class. Nothing is
-  ever served with less protection than was asked for.
+* A key that asks for a protection this build lacks stops the start too: an SSL or SASL listener, an authorizer, a policy or quota class; setting one
+  later, on the running node, is refused. Nothing is ever served with less protection than was asked for.
 * "read-only" keys are read at start. "per-broker" keys change while the node runs, on one broker; "cluster-wide" ones on one broker or as the default
   of all (` + "`kafka-configs`, `ottla config`" + `). A broker's own override wins over the cluster's, that over the file, that over the default; a topic's or
   group's own wins over all.

@@ -43,29 +43,39 @@ var bounds = [][2]string{
 	{"replica.fetch.wait.max.ms", "replica.socket.timeout.ms"}, {"replica.fetch.wait.max.ms", "replica.lag.time.max.ms"},
 }
 
+// blame is the first of the keys that somebody set, or the first.
+func (r *reader) blame(names ...string) string {
+	for _, name := range names {
+		if r.has(name) {
+			return name
+		}
+	}
+	return names[0]
+}
+
 // checkTogether checks what single keys cannot tell: values that do not go together.
 func checkTogether(r *reader, faults *Errors) {
 	fault := func(key, format string, args ...any) { *faults = append(*faults, refusal(key, format, args...)) }
 	for _, pair := range bounds {
 		if low, high := r.number(pair[0]), r.number(pair[1]); low > high {
-			fault(pair[0], "%s=%d must be less than or equal to %s=%d", pair[0], low, pair[1], high)
+			fault(r.blame(pair[0], pair[1]), "%s=%d must be less than or equal to %s=%d", pair[0], low, pair[1], high)
 		}
 	}
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		beat, session := "group."+kind+".heartbeat.interval.ms", "group."+kind+".session.timeout.ms"
 		if r.number(beat) >= r.number(session) {
-			fault(beat, "%s=%d must be less than %s=%d", beat, r.number(beat), session, r.number(session))
+			fault(r.blame(beat, session), "%s=%d must be less than %s=%d", beat, r.number(beat), session, r.number(session))
 		}
 	}
 	logs := &topicReader{broker: r}
 	if n := logs.number("segment.ms"); n < 1 {
-		fault("log.roll.ms", "log.roll.ms must be greater than or equal to 1, not %d", n)
+		fault(r.blame("log.roll.ms", "log.roll.hours"), "log.roll.ms must be greater than or equal to 1, not %d", n)
 	}
 	if n := logs.number("segment.jitter.ms"); n < 0 {
-		fault("log.roll.jitter.ms", "log.roll.jitter.ms must be greater than or equal to 0, not %d", n)
+		fault(r.blame("log.roll.jitter.ms", "log.roll.jitter.hours"), "log.roll.jitter.ms must be greater than or equal to 0, not %d", n)
 	}
 	if n := logs.number("retention.ms"); n == 0 {
-		fault("log.retention.ms", "log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
+		fault(r.blame("log.retention.ms", "log.retention.minutes", "log.retention.hours"), "log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
 	}
 	if r.number("log.cleaner.dedupe.buffer.size")/max(1, r.number("log.cleaner.threads")) <= 1<<20 {
 		fault("log.cleaner.dedupe.buffer.size", "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.")
@@ -79,7 +89,24 @@ func checkTogether(r *reader, faults *Errors) {
 	if !slices.Contains(r.list("group.coordinator.rebalance.protocols"), "classic") {
 		fault("group.coordinator.rebalance.protocols", "Disabling the 'classic' protocol is not supported.")
 	}
+	checkCordoned(r, fault)
 	if n := len(r.list("group.share.assignors")); n != 1 {
 		fault("group.share.assignors", "group.share.assignors must contain exactly one assignor, but found %d", n)
+	}
+}
+
+func checkCordoned(r *reader, fault func(key, format string, args ...any)) {
+	const name = "cordoned.log.dirs"
+	cordoned := r.list(name)
+	if slices.Contains(cordoned, "*") {
+		if len(cordoned) > 1 {
+			fault(name, "When cordoned.log.dirs is set to *, it must not contain other values")
+		}
+		return
+	}
+	dirs := r.logDirs()
+	unknown := slices.DeleteFunc(slices.Clone(cordoned), func(dir string) bool { return slices.Contains(dirs, dir) })
+	if len(unknown) > 0 {
+		fault(name, "All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : %s", strings.Join(unknown, ", "))
 	}
 }
