@@ -72,15 +72,18 @@ func (b *Builder) begin() {
 // AppendAt is Append with an offset delta of the caller's choice, greater than the last one.
 func (b *Builder) AppendAt(offsetDelta int32, timestamp int64, key, value []byte, headers ...Header) {
 	b.begin()
-	invariant.Check(!b.built, "batch builder: a record is appended after Build without Reset")
-	invariant.Check(offsetDelta > b.offset, "batch builder: offset delta %d follows %d", offsetDelta, b.offset)
+	if b.built || offsetDelta <= b.offset { // the arguments of Check would be allocated for every record
+		invariant.Check(false, "batch builder: offset delta %d follows %d; built already: %v", offsetDelta, b.offset, b.built)
+	}
 	b.admit(offsetDelta, timestamp)
 	delta := timestamp - b.baseMs
 	size := 1 + varintSize(delta) + varintSize(int64(offsetDelta)) + bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
 	for _, h := range headers {
 		size += varintSize(int64(len(h.Key))) + len(h.Key) + bytesSize(h.Value)
 	}
-	invariant.Check(len(b.plain)+size+binary.MaxVarintLen32 < maxBatchLength, "batch builder: a batch of %d bytes takes a record of %d bytes", len(b.plain), size)
+	if len(b.plain)+size+binary.MaxVarintLen32 > maxBatchLength {
+		invariant.Check(false, "batch builder: a batch of %d bytes takes a record of %d bytes", len(b.plain), size)
+	}
 	p := appendVarint(b.plain, int64(size))
 	p = append(p, 0)
 	p = appendVarint(p, delta)

@@ -55,9 +55,9 @@ func (r *Reader) Next() bool {
 		r.end()
 		return false
 	}
-	rest, reason := r.record.parseRecord(r.rest)
+	rest, reason := r.record.parse(r.rest)
 	if reason == "" && (r.record.OffsetDelta <= r.lastAt || r.record.OffsetDelta > r.batch.LastOffsetDelta()) {
-		reason = "a record's offset does not follow its predecessor's or is beyond the batch"
+		reason = "its offset does not follow the one before, or is beyond the batch"
 	}
 	if reason != "" {
 		r.err = corruptf("record %d: %s", r.batch.RecordCount()-r.left, reason)

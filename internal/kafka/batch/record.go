@@ -17,14 +17,13 @@ type Record struct {
 // Headers yields keys and values in order; a nil value is null.
 func (r *Record) Headers() iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
-		p := r.RawHeaders
+		p, at := r.RawHeaders, 0
 		for range r.HeaderCount {
 			var key, value []byte
-			var ok bool
-			if key, p, ok = takeBytes(p); !ok {
+			if key, at = bytesAt(p, at); at < 0 {
 				return
 			}
-			if value, p, ok = takeBytes(p); !ok {
+			if value, at = bytesAt(p, at); at < 0 {
 				return
 			}
 			if !yield(key, value) {
@@ -34,63 +33,65 @@ func (r *Record) Headers() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// parseRecord takes one record off the front of p. Offset and Timestamp hold the deltas. A non-empty reason says why there is none.
-func (r *Record) parseRecord(p []byte) (rest []byte, reason string) {
-	size, n := varint(p)
-	if n == 0 || size < minRecordSize-1 || int(size) > len(p)-n {
-		return nil, "a record's length is wrong"
+// parse takes one record off the front of p. Offset is not set and Timestamp is the delta. A non-empty reason says why there is none.
+func (r *Record) parse(p []byte) (rest []byte, reason string) {
+	size, at := varint(p, 0)
+	if at < 0 || size < minRecordSize-1 || int(size) > len(p)-at {
+		return nil, "its length is wrong"
 	}
+	end := at + int(size)
 	r.size = int(size)
-	rest = p[n+int(size):]
-	p = p[n+1 : n+int(size)] // the attributes have no meaning yet
-	if r.Timestamp, n = varlong(p); n == 0 {
-		return nil, "a record's timestamp is broken"
+	rest, p = p[end:], p[:end]
+	at++ // the attributes have no meaning yet
+	if r.Timestamp, at = varlong(p, at); at < 0 {
+		return nil, "its timestamp is broken"
 	}
-	p = p[n:]
-	if r.OffsetDelta, n = varint(p); n == 0 {
-		return nil, "a record's offset is broken"
+	if r.OffsetDelta, at = varint(p, at); at < 0 {
+		return nil, "its offset is broken"
 	}
-	var ok bool
-	if r.Key, p, ok = takeBytes(p[n:]); !ok {
-		return nil, "a record's key is longer than the record"
+	if r.Key, at = bytesAt(p, at); at < 0 {
+		return nil, "its key is longer than the record"
 	}
-	if r.Value, p, ok = takeBytes(p); !ok {
-		return nil, "a record's value is longer than the record"
+	if r.Value, at = bytesAt(p, at); at < 0 {
+		return nil, "its value is longer than the record"
 	}
-	count, n := varint(p)
-	if n == 0 || count < 0 || int(count) > len(p)/2 {
-		return nil, "a record's number of headers is wrong"
+	count, at := varint(p, at)
+	if at < 0 || count < 0 || int(count) > (len(p)-at)/2 {
+		return nil, "its number of headers is wrong"
 	}
-	r.HeaderCount, r.RawHeaders = int(count), p[n:]
-	if !headersFill(p[n:], int(count)) {
-		return nil, "a record's headers do not fill it exactly"
+	r.HeaderCount, r.RawHeaders = int(count), p[at:]
+	if !headersFill(p, at, int(count)) {
+		return nil, "its headers do not fill it exactly"
 	}
 	return rest, ""
 }
 
-// headersFill tells whether p is exactly count headers with keys that are not null.
-func headersFill(p []byte, count int) bool {
+// headersFill tells whether p[at:] is exactly count headers with keys that are not null.
+func headersFill(p []byte, at, count int) bool {
 	for range count {
-		key, rest, ok := takeBytes(p)
-		if !ok || key == nil {
+		size, next := varint(p, at)
+		if next < 0 || size < 0 || int(size) > len(p)-next {
 			return false
 		}
-		if _, p, ok = takeBytes(rest); !ok {
+		if _, at = bytesAt(p, next+int(size)); at < 0 {
 			return false
 		}
 	}
-	return len(p) == 0
+	return at == len(p)
 }
 
-// takeBytes takes a length and as many bytes off the front of p; length -1 is nil.
-func takeBytes(p []byte) (v, rest []byte, ok bool) {
-	size, n := varint(p)
-	if n == 0 || size < -1 || int(size) > len(p)-n {
-		return nil, nil, false
+// bytesAt reads a length and as many bytes at p[at:]; length -1 is nil. next is negative when they are not there.
+func bytesAt(p []byte, at int) (v []byte, next int) {
+	size, at := varint(p, at)
+	if at < 0 || int(size) > len(p)-at {
+		return nil, -1
 	}
 	if size < 0 {
-		return nil, p[n:], true
+		if size < -1 {
+			return nil, -1
+		}
+		return nil, at
 	}
-	end := n + int(size)
-	return p[n:end:end], p[end:], true
+	next = at + int(size)
+	return p[at:next:next], next
 }
