@@ -70,6 +70,21 @@ func (b *Broker) AdvertisedAt(listener string) (Listener, bool) {
 	return Listener{}, false
 }
 
+// WithPorts fills in the ports that were taken for listeners bound to port 0, by listener name.
+func (b Broker) WithPorts(taken map[string]int) Broker {
+	fill := func(listeners []Listener) []Listener {
+		listeners = slices.Clone(listeners)
+		for i := range listeners {
+			if port, found := taken[listeners[i].Name]; found && listeners[i].Port == 0 {
+				listeners[i].Port = port
+			}
+		}
+		return listeners
+	}
+	b.Listeners, b.Advertised, b.AdvertisedControllers = fill(b.Listeners), fill(b.Advertised), fill(b.AdvertisedControllers)
+	return b
+}
+
 // Controls reports whether the named listener serves controllers.
 func (b *Broker) Controls(listener string) bool {
 	return slices.Contains(b.ControllerListenerNames, listener)

@@ -45,6 +45,17 @@ func TestStaticViewIsTyped(t *testing.T) {
 	}
 }
 
+func TestTakenPortsAreAdvertised(t *testing.T) {
+	s := mustLoad(t, "listeners=PLAINTEXT://127.0.0.1:0,OTHER://127.0.0.1:7", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OTHER:PLAINTEXT")
+	b := s.Broker.WithPorts(map[string]int{"PLAINTEXT": 5000, "OTHER": 7})
+	if names(b.Advertised) != "PLAINTEXT://127.0.0.1:5000,OTHER://127.0.0.1:7" || names(b.Listeners) != names(b.Advertised) {
+		t.Errorf("%s, %s", names(b.Listeners), names(b.Advertised))
+	}
+	if s.Broker.Advertised[0].Port != 0 {
+		t.Error("the original changed")
+	}
+}
+
 func TestDynamicViewIsTyped(t *testing.T) {
 	s := mustLoad(t, "max.connections=100", "listener.name.plaintext.max.connections=50", "max.connections.per.ip.overrides=127.0.0.1:5,::1:6, box:7")
 	d := mustResolve(t, s, map[string]string{"max.connections": "90", "max.connection.creation.rate": "3", "listener.name.plaintext.max.connection.creation.rate": "2"},

@@ -115,7 +115,7 @@ func (k *Key) Check(text string) (string, error) {
 func (k *Key) parse(text string) (value, error) {
 	v, problem := k.Type.parse(text)
 	if problem == "" && k.rule != nil {
-		problem = k.rule.check(v)
+		problem, text = k.rule.check(v), v.text // as Kafka, name the value that was understood
 	}
 	if problem != "" {
 		return value{}, &Error{Key: k.Name, Value: text, Problem: problem, sensitive: k.Sensitive()}

@@ -191,3 +191,33 @@ func TestEveryKeyIsHonest(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryActingKeyIsRead: a key that claims to act must be read by one of the typed views, by itself or as the default of a topic key that is.
+func TestEveryActingKeyIsRead(t *testing.T) {
+	var source strings.Builder
+	for _, name := range []string{"broker.go", "addresses.go", "dynamic.go", "topic.go", "group.go", "reader.go", "load.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	read := func(name string) bool { return strings.Contains(source.String(), `"`+name+`"`) }
+	behind := map[string]bool{}
+	for _, k := range Keys(TopicResource) {
+		if k.Effect.Acts() != read(k.Name) {
+			t.Errorf("topic key %s acts: %v, is read: %v", k.Name, k.Effect.Acts(), read(k.Name))
+		}
+		for _, synonym := range k.Synonyms {
+			behind[synonym] = behind[synonym] || k.Effect.Acts()
+		}
+	}
+	for _, k := range Keys(BrokerResource) {
+		if k.Effect.Acts() && !read(k.Name) && !behind[k.Name] {
+			t.Errorf("broker key %s claims to act, but nothing reads it", k.Name)
+		}
+		if acts, found := behind[k.Name]; found && acts != k.Effect.Acts() {
+			t.Errorf("broker key %s and the topic key whose default it is do not agree on whether they act", k.Name)
+		}
+	}
+}

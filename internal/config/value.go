@@ -68,8 +68,8 @@ func (t Type) parse(text string) (v value, problem string) {
 		}
 		return value{text: strconv.FormatInt(n, 10), num: n}, ""
 	case Double:
-		f, err := strconv.ParseFloat(trimmed, 64)
-		if err != nil {
+		f, err := strconv.ParseFloat(withoutSuffix(trimmed), 64)
+		if err != nil || strings.Contains(trimmed, "_") {
 			return value{}, "Not a number of type DOUBLE"
 		}
 		return value{text: formatDouble(f), real: f}, ""
@@ -80,6 +80,14 @@ func (t Type) parse(text string) (v value, problem string) {
 		return value{text: text}, ""
 	}
 	return value{text: trimmed}, ""
+}
+
+// withoutSuffix drops the d or f with which Java marks the width of a floating point number.
+func withoutSuffix(text string) string {
+	if n := len(text) - 1; n > 0 && strings.IndexByte("dDfF", text[n]) >= 0 {
+		return text[:n]
+	}
+	return text
 }
 
 func (t Type) bits() int {
