@@ -208,6 +208,17 @@ func TestLaterListsWin(t *testing.T) {
 	}
 }
 
+// TestStrangersInTheEnvironment: Kubernetes puts variables there that look like settings.
+func TestStrangersInTheEnvironment(t *testing.T) {
+	s, err := Load(Options{}, ParseEnvironment([]string{"OTTLA_SERVICE_HOST=10.0.0.1", "KAFKA_PORT=tcp://10.0.0.2:9092", "OTTLA_DURABILITY=cache"}))
+	if err != nil || len(s.Warnings) != 2 {
+		t.Fatalf("%v: %v", err, s)
+	}
+	if d := mustResolve(t, s, nil, nil); d.Topic.Durability != Cache {
+		t.Error("OTTLA_DURABILITY did not count")
+	}
+}
+
 func TestOverrideArguments(t *testing.T) {
 	got, err := ParseOverrides([]string{"a=1", "b=x=y", " c = "})
 	if err != nil || list(got) != "--override: \"a\" = \"1\"\n--override: \"b\" = \"x=y\"\n--override: \"c\" = \" \"\n" {

@@ -13,6 +13,9 @@ var notSettings = []string{
 	"KAFKA_DEBUG", "KAFKA_CLUSTER_ID", "KAFKA_REST_PROXY", "KAFKA_CONNECT_URL", "KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS",
 }
 
+// environmentOrigin begins the origin of a setting that a variable gave.
+const environmentOrigin = "environment "
+
 // ParseEnvironment picks the settings out of an environment (os.Environ): KAFKA_LOG_DIRS is log.dirs, OTTLA_DURABILITY is ottla.durability.
 // As in Kafka's images one underscore stands for a dot, two for a dash, three for an underscore. The settings are in key order.
 func ParseEnvironment(environ []string) []Setting {
@@ -29,7 +32,7 @@ func ParseEnvironment(environ []string) []Setting {
 			continue
 		}
 		key := strings.NewReplacer("___", "_", "__", "-", "_", ".").Replace(strings.ToLower(rest))
-		out = append(out, Setting{Key: key, Value: value, Origin: "environment " + name})
+		out = append(out, Setting{Key: key, Value: value, Origin: environmentOrigin + name})
 	}
 	slices.SortFunc(out, func(a, b Setting) int { return strings.Compare(a.Key, b.Key) })
 	return out

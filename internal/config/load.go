@@ -121,7 +121,8 @@ func (s *Static) checkSetting(setting Setting, faults *Errors) {
 	}
 }
 
-// warnUnknown says what becomes of a key that has no place at start. An unknown key of ours is refused: nobody else can have meant it.
+// warnUnknown says what becomes of a key that has no place at start. An unknown key of ours is refused, for nobody else can have meant it, except
+// in the environment, into which Kubernetes puts names such as OTTLA_SERVICE_HOST for a service of that name.
 func (s *Static) warnUnknown(setting Setting, live bool, faults *Errors) {
 	name := setting.Key
 	ignored := setting.Origin + ": " + name + " is ignored: "
@@ -131,7 +132,7 @@ func (s *Static) warnUnknown(setting Setting, live bool, faults *Errors) {
 		s.Warnings = append(s.Warnings, ignored+"it is set on a running broker, not at start")
 	case gone:
 		s.Warnings = append(s.Warnings, ignored+"Kafka no longer has it; "+why)
-	case strings.HasPrefix(name, "ottla."):
+	case strings.HasPrefix(name, "ottla.") && !strings.HasPrefix(setting.Origin, environmentOrigin):
 		e := refusal(name, "Unknown configuration %s%s; docs/configs.md lists the keys that begin with ottla.", name, nearest(name))
 		e.Origin = setting.Origin
 		*faults = append(*faults, e)
