@@ -106,17 +106,6 @@ func (g *group) state() State {
 	return g.live.state
 }
 
-func (g *group) generation() int32 {
-	switch {
-	case g.live != nil:
-		return g.live.generation
-	case g.metadata != nil:
-		return g.metadata.generation
-	default:
-		return 0
-	}
-}
-
 func (g *group) protocolType() string {
 	switch {
 	case g.live != nil:

@@ -52,7 +52,7 @@ func (m *Machine) runJob(j *job) {
 		m.retries--
 	}
 	j.looks = 0
-	before := j.removed
+	before, first := j.removed, !j.begun
 	done := false
 	if j.kind == deleteJob {
 		done = m.deletePiece(j)
@@ -73,6 +73,9 @@ func (m *Machine) runJob(j *job) {
 	}
 	m.undo = func(err error) {
 		j.removed = before
+		if first || done {
+			j.caller = 0 // failed with this piece
+		}
 		m.jobRefused(j, err)
 	}
 }

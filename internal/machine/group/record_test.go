@@ -199,7 +199,9 @@ func FuzzApply(f *testing.F) {
 			value = nil
 		}
 		var before, after runtime.MemStats
-		m := New(DefaultOptions())
+		opts := DefaultOptions()
+		opts.RetentionCheckInterval = 1000 * 24 * time.Hour // longer than any session
+		m := New(opts)
 		began := time.Now()
 		runtime.ReadMemStats(&before)
 		m.Apply(machine.Position{}, machine.Record{Key: key, Value: value})
@@ -241,7 +243,7 @@ func rewriteAll(m *Machine) []machine.Record {
 // drain lets all sessions end.
 func drain(t *testing.T, m *Machine) {
 	now := start
-	for range 1000 {
+	for range 10_000 {
 		at := m.Deadline()
 		if at.After(now) {
 			now = at
