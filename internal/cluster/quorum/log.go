@@ -21,7 +21,7 @@ type Log interface {
 	Append(ctx context.Context, b batch.Batch) error
 	// TruncateTo forgets everything from the offset on, which is the base offset of a batch.
 	TruncateTo(offset int64) error
-	// Read appends whole batches to dst, beginning with the one that starts at from, about limit bytes of them but at least one.
+	// Read appends whole batches to dst, beginning with the one that contains from, about limit bytes of them but at least one.
 	Read(dst []byte, from int64, limit int) ([]byte, error)
 	// OnProgress has f called, with no lock held, whenever SyncedOffset moved or the log failed.
 	OnProgress(f func())

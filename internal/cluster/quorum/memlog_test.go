@@ -1,0 +1,143 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+)
+
+// memLog is a log in memory whose syncs happen when the test says so, or at once.
+type memLog struct {
+	mu       sync.Mutex
+	batches  []batch.Batch
+	synced   int // how many of them are on disk
+	manual   bool
+	err      error
+	progress func()
+	cuts     int
+	closed   bool
+	appended chan struct{} // gets a value after every append, when not nil
+}
+
+func (l *memLog) StartOffset() int64 { return 0 }
+
+func (l *memLog) EndOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.endLocked(len(l.batches))
+}
+
+func (l *memLog) endLocked(n int) int64 {
+	if n == 0 {
+		return 0
+	}
+	return l.batches[n-1].NextOffset()
+}
+
+func (l *memLog) SyncedOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.endLocked(l.synced)
+}
+
+func (l *memLog) Append(_ context.Context, b batch.Batch) error {
+	l.mu.Lock()
+	if l.err != nil || l.closed {
+		defer l.mu.Unlock()
+		return errors.Join(l.err, errors.New("the log takes nothing"))
+	}
+	if end := l.endLocked(len(l.batches)); b.BaseOffset() != end {
+		defer l.mu.Unlock()
+		return fmt.Errorf("batch at %d, the log ends at %d", b.BaseOffset(), end)
+	}
+	l.batches = append(l.batches, append(batch.Batch(nil), b...))
+	manual, appended := l.manual, l.appended
+	l.mu.Unlock()
+	if !manual {
+		l.sync()
+	}
+	if appended != nil {
+		appended <- struct{}{}
+	}
+	return nil
+}
+
+// sync puts everything on disk.
+func (l *memLog) sync() {
+	l.mu.Lock()
+	l.synced = len(l.batches)
+	f := l.progress
+	l.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+func (l *memLog) fail(err error) {
+	l.mu.Lock()
+	l.err = err
+	f := l.progress
+	l.mu.Unlock()
+	f()
+}
+
+func (l *memLog) TruncateTo(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := len(l.batches); n > 0 && l.batches[n-1].BaseOffset() >= offset; n-- {
+		l.batches = l.batches[:n-1]
+		l.cuts++
+	}
+	l.synced = min(l.synced, len(l.batches))
+	return nil
+}
+
+func (l *memLog) Read(dst []byte, from int64, limit int) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(dst)
+	for _, b := range l.batches {
+		if b.NextOffset() <= from {
+			continue
+		}
+		if len(dst) > n && len(dst)+len(b) > n+limit {
+			break
+		}
+		dst = append(dst, b...)
+	}
+	return dst, nil
+}
+
+func (l *memLog) OnProgress(f func()) {
+	l.mu.Lock()
+	l.progress = f
+	l.mu.Unlock()
+}
+
+func (l *memLog) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *memLog) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return nil
+}
+
+// crash returns what a power cut leaves: everything synced, and perhaps some more.
+func (l *memLog) crash(r *rand.Rand) *memLog {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	keep := l.synced
+	if more := len(l.batches) - l.synced; more > 0 {
+		keep += r.IntN(more + 1)
+	}
+	return &memLog{batches: append([]batch.Batch(nil), l.batches[:keep]...), synced: keep, manual: l.manual, cuts: l.cuts}
+}
