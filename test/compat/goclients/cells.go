@@ -42,7 +42,7 @@ func (m *matrix) cells() map[string]func() {
 		"admin.configs.describe": m.configsDescribe, "admin.configs.alter": m.configsAlter, "admin.records.delete": m.recordsDelete,
 		"admin.offsets": m.adminOffsets, "admin.groups.list": m.groupsList, "admin.groups.describe": m.groupsDescribe,
 		"admin.groups.delete": m.groupsDelete, "admin.cluster": m.adminCluster,
-		"restart.prepare": m.restartPrepare, "restart.resume": m.restartResume, "codec.foreign": m.codecForeign, "restart.live": m.live,
+		"restart.prepare": m.restartPrepare, "restart.resume": m.restartResume, "codec.foreign": m.codecForeign, "restart.live": m.live, "group.delay": m.groupDelay,
 	}
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		cells["codec."+codec] = func() { m.codec(codec) }
@@ -247,6 +247,22 @@ func (m *matrix) groupStatic() {
 	shared(4, 30*time.Second, a, b)
 	expect(slices.Equal(mine, a.now()) && slices.Equal(others, b.now()), "the static member got other partitions")
 	expect(len(a.changes()) == changes, "the other member saw a rebalance: %v", a.changes())
+}
+
+// groupDelay wants a node with the default group.initial.rebalance.delay.ms of 3 s.
+func (m *matrix) groupDelay() {
+	topic := m.topic("delay", 4)
+	// The first group of a node also waits for its offsets topic; that is not what is measured.
+	until(30*time.Second, said("there is no coordinator"), func() bool {
+		_, err := m.client.Committed(m.name("g-nobody"), topic, 0)
+		return err == nil
+	})
+	start := time.Now()
+	a := m.member(m.name("g-delay"), topic, ConsumerOptions{})
+	defer a.leave()
+	shared(4, 30*time.Second, a)
+	took := time.Since(start)
+	expect(took > 2900*time.Millisecond && took < 8*time.Second, "the first assignment took %s", took)
 }
 
 func (m *matrix) groupMore() {

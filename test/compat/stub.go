@@ -1,0 +1,7 @@
+package main
+
+import "context"
+
+func runTools(ctx context.Context, t *targets, o options, r *report) error { return nil }
+func runSuite(ctx context.Context, t *targets, o options, r *report) error { return nil }
+func runGotchas(ctx context.Context, t *targets, o options, r *report) error { return nil }
