@@ -13,7 +13,7 @@ import (
 
 // openDirs locks and opens every log directory. All of them belong to one cluster; a fresh one joins it, and the first ever names it.
 func (n *Node) openDirs() error {
-	n.memory, n.handles = dir.NewMemory(0), dir.NewHandles(0)
+	n.memory, n.handles = dir.NewMemory(n.static.Broker.LogMemoryBytes), dir.NewHandles(n.static.Broker.LogOpenFiles)
 	for _, path := range n.static.Broker.LogDirs {
 		known, err := dir.ReadMeta(n.fs, path)
 		switch {
@@ -31,7 +31,7 @@ func (n *Node) openDirs() error {
 	}
 	for _, path := range n.static.Broker.LogDirs {
 		d, err := dir.Open(n.fs, path, dir.Options{
-			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, Logger: n.loggers.Logger("storage"),
+			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Logger: n.loggers.Logger("storage"),
 			OnFailure: func(err error) { n.dirFailed(path, err) },
 		})
 		if err != nil {

@@ -20,7 +20,6 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine/meta"
 	"github.com/ottla/ottla/internal/metric"
-	"github.com/ottla/ottla/internal/service/admin"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/plog"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -52,7 +51,7 @@ type Node struct {
 
 	sockets   []boundListener
 	addresses Addresses
-	admin     *admin.Server
+	admin     interface{ Shutdown(context.Context) error }
 	memory    *dir.Memory
 	handles   *dir.Handles
 	dirs      []*dir.Dir

@@ -39,7 +39,7 @@ func (n *Node) startServer() error {
 	}
 	limits := n.limits()
 	n.server, err = server.New(server.Options{
-		Listeners: listeners, BudgetBytes: b.RequestMemoryBytes + b.RequestMemoryBytes/3 + 1<<20, MaxRequestBytes: b.SocketRequestMaxBytes,
+		Listeners: listeners, BudgetBytes: b.RequestMemoryBytes, MaxRequestBytes: b.SocketRequestMaxBytes,
 		IdleTimeout: b.ConnectionsMaxIdle, SendBufferBytes: b.SocketSendBufferBytes, ReceiveBufferBytes: b.SocketReceiveBufferBytes,
 		Limits: &limits, Logger: n.loggers.Logger("server"), Metrics: n.metrics,
 	})

@@ -6,6 +6,7 @@ import (
 	"github.com/ottla/ottla/internal/broker/server"
 	"github.com/ottla/ottla/internal/cluster/partition"
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/plog"
 )
 
 // Timestamps of ListOffsets that name a place instead of a time, and the version from which each is known.
@@ -67,10 +68,10 @@ func (b *Broker) listOffset(out *kmsg.ListOffsetsResponseTopicPartition, p *part
 }
 
 // found puts the result of a search into the answer; not finding anything is no error.
-func found(out *kmsg.ListOffsetsResponseTopicPartition) func(offset, timestamp int64, epoch int32, ok bool, err error) error {
-	return func(offset, timestamp int64, epoch int32, ok bool, err error) error {
+func found(out *kmsg.ListOffsetsResponseTopicPartition) func(at plog.Stamp, ok bool, err error) error {
+	return func(at plog.Stamp, ok bool, err error) error {
 		if err == nil && ok {
-			out.Offset, out.Timestamp, out.LeaderEpoch = offset, timestamp, epoch
+			out.Offset, out.Timestamp, out.LeaderEpoch = at.Offset, at.Timestamp, at.LeaderEpoch
 		}
 		return err
 	}

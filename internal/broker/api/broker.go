@@ -33,10 +33,13 @@ type Broker struct {
 	// Static is the configuration of the start, Dynamic what is in force now.
 	Static   *config.Static
 	Dynamic  func() *config.Dynamic
+	Loggers  Loggers
 	LogDirs  []LogDir
 	Sessions *Sessions
 	Log      *slog.Logger
 	Clock    func() time.Time
+	// Context ends when the node stops.
+	Context context.Context
 
 	producerIDs producerIDs
 }

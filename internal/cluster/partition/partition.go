@@ -59,6 +59,7 @@ type Partition struct {
 		committed queue // acks=all
 		wakers    []*Waker
 		watchers  []func() // of the shard that runs over this partition
+		start     int64    // the log's start that is on disk, as last seen
 		err       error    // the log failed or was closed
 	}
 }

@@ -49,6 +49,7 @@ type Shard struct {
 	machine machine.Machine
 	opts    Options
 	wake    chan struct{}
+	ready   chan struct{} // closed when the log is loaded
 
 	mu struct {
 		sync.Mutex
@@ -93,10 +94,13 @@ func New(log Log, m machine.Machine, opts Options) *Shard {
 	if opts.MailboxLimit == 0 {
 		opts.MailboxLimit = 100_000
 	}
-	s := &Shard{log: log, machine: m, opts: opts, wake: make(chan struct{}, 1), waiting: map[machine.Caller]*Call{}}
+	s := &Shard{log: log, machine: m, opts: opts, wake: make(chan struct{}, 1), ready: make(chan struct{}), waiting: map[machine.Caller]*Call{}}
 	log.Watch(s.Wake)
 	return s
 }
+
+// Ready is closed when the log is loaded and calls are served.
+func (s *Shard) Ready() <-chan struct{} { return s.ready }
 
 // Wake makes Run look at its mailbox and at the log.
 func (s *Shard) Wake() {
@@ -163,6 +167,7 @@ func (s *Shard) run(ctx context.Context) error {
 	s.mu.Lock()
 	s.mu.state = serving
 	s.mu.Unlock()
+	close(s.ready)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
