@@ -50,6 +50,16 @@ func openNode(fsys vfs.FS) (*node, error) {
 
 func (n *node) close() error { return errors.Join(n.q.Close(), n.dir.Close(0)) }
 
+// newDisk returns a file system on which the data directory is there to stay, as package dir leaves to whoever makes it.
+func newDisk(t *testing.T) *vfs.Mem {
+	t.Helper()
+	fsys := vfs.NewMem()
+	if err := errors.Join(fsys.MkdirAll(dataDir), fsys.SyncDir(".")); err != nil {
+		t.Fatal(err)
+	}
+	return fsys
+}
+
 // promises are what the outside was told.
 type promises struct {
 	sync.Mutex
@@ -67,8 +77,8 @@ func (p *promises) copy() *promises {
 	return out
 }
 
-// work opens the node, writes some batches and closes it, noting what was acknowledged.
-func work(t *testing.T, fsys vfs.FS, p *promises, batches int) error {
+// fill opens the node, writes some batches and closes it, noting what was acknowledged.
+func fill(t *testing.T, fsys vfs.FS, p *promises, batches int) error {
 	n, err := openNode(fsys)
 	if err != nil {
 		return err
@@ -142,7 +152,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var cuts []cut
-	fsys, p := vfs.NewMem(), &promises{values: map[int64]string{}}
+	fsys, p := newDisk(t), &promises{values: map[int64]string{}}
 	seed := uint64(0)
 	spying := vfs.NewFaulty(fsys, vfs.Hooks{OnAfter: func(c vfs.LoggedCall) {
 		if c.Op == vfs.OpRead {
@@ -155,7 +165,7 @@ func TestPowerCuts(t *testing.T) {
 		cuts = append(cuts, cut{fmt.Sprintf("cut %d after %v %s", seed, c.Op, c.Path), fsys.Crash(seed), promised})
 	}})
 	for range 2 {
-		if err := work(t, spying, p, 12); err != nil {
+		if err := fill(t, spying, p, 12); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,9 +183,9 @@ func TestFailingDisk(t *testing.T) {
 	bitten := 0
 	for _, op := range []vfs.Op{vfs.OpSync, vfs.OpWrite, vfs.OpSyncDir, vfs.OpRename, vfs.OpCreate} {
 		for nth := 1; nth <= 8; nth++ {
-			fsys, p := vfs.NewMem(), &promises{values: map[int64]string{}}
+			fsys, p := newDisk(t), &promises{values: map[int64]string{}}
 			rule := &vfs.Rule{Op: op, Path: partition + "/*", Nth: nth, Fault: vfs.Fault{Err: errors.New("injected")}}
-			err := workUnder(t, vfs.NewFaulty(fsys, vfs.Rules{rule}), p)
+			err := fillUnder(t, vfs.NewFaulty(fsys, vfs.Rules{rule}), p)
 			if rule.Bitten() > 0 {
 				bitten++
 				if err == nil {
@@ -190,8 +200,8 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
-// workUnder is work that expects to fail anywhere.
-func workUnder(t *testing.T, fsys vfs.FS, p *promises) error {
+// fillUnder is fill that expects to fail anywhere.
+func fillUnder(t *testing.T, fsys vfs.FS, p *promises) error {
 	n, err := openNode(fsys)
 	if err != nil {
 		return err
@@ -231,7 +241,7 @@ func workUnder(t *testing.T, fsys vfs.FS, p *promises) error {
 
 // TestMetadataMachineOverPlog runs the whole chain: inputs through a shard into the log, and again after a restart.
 func TestMetadataMachineOverPlog(t *testing.T) {
-	fsys := vfs.NewMem()
+	fsys := newDisk(t)
 	for round := range 3 {
 		n, err := openNode(fsys)
 		if err != nil {
