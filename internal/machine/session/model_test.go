@@ -206,6 +206,9 @@ func check(t *rapid.T, c *Cache, sessions map[int32]*plain) {
 	slots, chain := 0, 0
 	for _, s := range c.sessions {
 		slots += len(s.entries)
+		if len(s.entries) > 9 || len(s.topics) > 3 {
+			t.Fatalf("session %d leaks: %d slots, %d topics", s.id, len(s.entries), len(s.topics))
+		}
 		if s.size != len(s.places) || len(s.list(nil)) != s.size {
 			t.Fatalf("session %d: size %d, %d places, %d listed", s.id, s.size, len(s.places), len(s.list(nil)))
 		}
