@@ -1,0 +1,87 @@
+package dir
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Closer is a log that takes part in Dir.Close.
+type Closer interface {
+	Log
+	// Place is where the log keeps its membership.
+	Place() *Member
+	// BeginClose refuses appends from now on and makes Stage write what only a closed log has: hints, snapshots.
+	BeginClose()
+}
+
+// Close writes and syncs everything all logs have, writes the checkpoint and, if nothing failed, the clean marker with the broker's epoch; then it lets the
+// directory go. The logs are closed by it. The error says what kept the stop from being clean.
+func (d *Dir) Close(brokerEpoch int64) error {
+	if !d.stop() {
+		return ErrClosed
+	}
+	err := d.Err()
+	if err == nil {
+		err = d.finalRound()
+	}
+	if err == nil {
+		if err = d.checkpoint(&d.round, NeedRecovery|NeedStart); err == nil {
+			err = writeMarker(d.fs, d.path, brokerEpoch)
+		}
+	}
+	return errors.Join(err, d.letGo())
+}
+
+// Abandon lets the directory go as it is, as a crash would.
+func (d *Dir) Abandon() error {
+	if !d.stop() {
+		return ErrClosed
+	}
+	d.fail(ErrClosed)
+	return d.letGo()
+}
+
+// stop ends the committer; false when somebody else did before.
+func (d *Dir) stop() bool {
+	d.mu.Lock()
+	if d.mu.closed {
+		d.mu.Unlock()
+		return false
+	}
+	d.mu.closed = true
+	d.mu.Unlock()
+	close(d.closing)
+	<-d.done
+	d.later.close()
+	return true
+}
+
+// finalRound stages every log once more.
+func (d *Dir) finalRound() error {
+	d.mu.Lock()
+	logs := make([]dirtyLog, 0, len(d.mu.logs))
+	for _, l := range d.mu.logs {
+		if c, ok := l.(Closer); ok {
+			logs = append(logs, dirtyLog{l, c.Place()})
+		}
+	}
+	d.mu.Unlock()
+	for _, l := range logs {
+		l.Log.(Closer).BeginClose()
+	}
+	d.round.final = true
+	d.commit(logs, time.Now())
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if len(d.stalled) > 0 {
+		return fmt.Errorf("log directory %s has no space for what was appended to %s: the stop is not clean", d.path, d.stalled[0].Name())
+	}
+	return nil
+}
+
+func (d *Dir) letGo() error {
+	d.share.close()
+	return d.lock.Close()
+}

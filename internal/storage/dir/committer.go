@@ -1,0 +1,182 @@
+package dir
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Dirty tells the committer that the log has something to stage. It never blocks.
+func (d *Dir) Dirty(l Log, m *Member) {
+	if m.dirty.Swap(true) {
+		return
+	}
+	d.mu.Lock()
+	d.mu.dirty = append(d.mu.dirty, dirtyLog{l, m})
+	d.mu.Unlock()
+	d.wake()
+}
+
+func (d *Dir) wake() {
+	select {
+	case d.awake <- struct{}{}:
+	default:
+	}
+}
+
+// dirtyLog is a log with its place.
+type dirtyLog struct {
+	Log
+	member *Member
+}
+
+// run is the committer: parked while nothing is dirty, without a timer unless a full disk keeps bytes waiting.
+func (d *Dir) run() {
+	defer close(d.done)
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-d.awake:
+		case <-retry:
+		case <-d.closing:
+			return
+		}
+		// Whoever is ready to append now joins this round instead of waiting for the next.
+		runtime.Gosched()
+		for d.turn() {
+			select {
+			case <-d.closing:
+				return
+			default:
+			}
+		}
+		retry = nil
+		if len(d.stalled) > 0 {
+			retry = time.After(spaceRetry)
+		}
+	}
+}
+
+// turn runs one round over what is dirty, and over what could not be written before if there may be space again. It returns false when there was nothing to do.
+func (d *Dir) turn() bool {
+	now := time.Now()
+	if d.full.Load() && now.Sub(d.spaceLooked) >= spaceRetry {
+		d.lookAtSpace(now)
+	}
+	d.mu.Lock()
+	logs := d.mu.dirty
+	d.mu.dirty = d.spare[:0]
+	d.mu.Unlock()
+	if len(d.stalled) > 0 && now.Sub(d.stalledAt) >= spaceRetry {
+		for _, l := range d.stalled {
+			l.member.stalled = false
+			if !slices.ContainsFunc(logs, func(x dirtyLog) bool { return x.member == l.member }) {
+				logs = append(logs, l)
+			}
+		}
+		clear(d.stalled)
+		d.stalled = d.stalled[:0]
+	}
+	if len(logs) > 0 {
+		d.commit(logs, now)
+	}
+	clear(logs)
+	d.spare = logs[:0]
+	return len(logs) > 0
+}
+
+// commit is one round.
+func (d *Dir) commit(logs []dirtyLog, now time.Time) {
+	if d.Err() != nil {
+		for _, l := range logs {
+			l.member.dirty.Store(false)
+			l.Fail(d.Err())
+		}
+		return
+	}
+	d.roundBegan.Store(now.UnixNano())
+	defer d.roundBegan.Store(0)
+	r := &d.round
+	r.now = now
+	err := d.stage(r, logs)
+	if err == nil {
+		for _, l := range logs {
+			l.Written()
+		}
+		if err = r.sync(); err != nil {
+			err = fmt.Errorf("sync in log directory %s: %w", d.path, err)
+		}
+	}
+	bytes := r.bytes
+	r.finish()
+	if err != nil {
+		d.fail(err)
+	}
+	d.stats.Rounds.Add(1)
+	d.stats.RoundLogs.Add(int64(len(logs)))
+	if err == nil {
+		d.stats.SyncedBytes.Add(bytes)
+		d.sinceCheckpoint += bytes
+		d.spaceBytes += bytes
+	}
+	d.stats.RoundSeconds.observe(time.Since(now))
+	for _, l := range logs {
+		l.Settle(err)
+	}
+	if err != nil {
+		return
+	}
+	if d.spaceBytes >= spaceEveryBytes || now.Sub(d.spaceLooked) >= spaceEvery {
+		d.lookAtSpace(now)
+	}
+	if d.sinceCheckpoint >= d.checkpointAt {
+		_ = d.checkpoint(r, NeedRecovery|NeedStart) // the directory knows: offline, or full with the old checkpoint still good
+	}
+}
+
+// stage lets every log write. Logs that find no space keep what they have for later; the others go on.
+func (d *Dir) stage(r *Round, logs []dirtyLog) error {
+	var needs Needs
+	d.needy = d.needy[:0]
+	for _, l := range logs {
+		l.member.dirty.Store(false) // before Stage looks: what is appended from here on makes it dirty again
+		n := l.Prepare()
+		needs |= n
+		d.needy = append(d.needy, n != 0)
+	}
+	var unprepared error
+	if needs != 0 {
+		unprepared = d.checkpoint(r, needs)
+		if err := d.Err(); err != nil {
+			return err
+		}
+	}
+	for i, l := range logs {
+		err := unprepared
+		if !d.needy[i] || err == nil {
+			err = l.Stage(r)
+		}
+		if err == nil {
+			continue
+		}
+		if !NoSpace(err) {
+			return fmt.Errorf("log %s: %w", l.Name(), err)
+		}
+		d.stall(l, err)
+	}
+	return nil
+}
+
+// stall keeps a log that found no space for a later round.
+func (d *Dir) stall(l dirtyLog, err error) {
+	d.stats.NoSpace.Add(1)
+	if !l.member.stalled {
+		l.member.stalled = true
+		d.stalled = append(d.stalled, l)
+	}
+	d.stalledAt = d.round.now
+	if !d.full.Swap(true) {
+		d.logger.Error("log directory ran out of space: what was appended waits in memory, clients' appends are refused until space is freed", "directory", d.path, "log", l.Name(), "error", err)
+	}
+}

@@ -1,0 +1,447 @@
+package dir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// deletedSuffix ends the name of a log's directory that waits for its removal.
+const deletedSuffix = "-delete"
+
+// DefaultCheckpointBytes is how much may be synced between two checkpoints, and so about how much a start after a crash has to scan.
+const DefaultCheckpointBytes = 64 << 20
+
+// Options are how a directory is opened. The zero value of each field but Meta means its default.
+type Options struct {
+	// Meta is who may use the directory. An empty ClusterID and NoNodeID take what is there; on a fresh directory a missing cluster or directory id is made up.
+	Meta Meta
+	// Memory and Handles are shared by all directories of a node.
+	Memory  *Memory
+	Handles *Handles
+	// Syncs is how many files are synced at the same time.
+	Syncs int
+	// MinFreeBytes is the free space below which clients' appends are refused.
+	MinFreeBytes int64
+	// CheckpointBytes is how much may be synced between two checkpoints.
+	CheckpointBytes int64
+	// OnFailure is called once, with no lock held, when the directory goes offline.
+	OnFailure func(error)
+	Logger    *slog.Logger
+	// Mutants are for tests of the test harness only.
+	Mutants Mutants
+}
+
+// Dir is one log directory, open and locked.
+type Dir struct {
+	fs        vfs.FS
+	path      string
+	meta      Meta
+	lock      io.Closer
+	memory    *Memory
+	share     *Share
+	handles   *Handles
+	logger    *slog.Logger
+	mutants   Mutants
+	onFailure func(error)
+	minFree   int64
+	clean     bool
+	epoch     int64
+
+	err        atomic.Pointer[error]
+	full       atomic.Bool
+	fullAsked  atomic.Int64
+	free       atomic.Int64
+	roundBegan atomic.Int64
+	stats      Stats
+
+	awake   chan struct{}
+	closing chan struct{}
+	done    chan struct{}
+	later   later
+
+	mu struct {
+		sync.Mutex
+		dirty  []dirtyLog
+		logs   map[string]Log
+		found  map[string]*Found
+		closed bool
+	}
+
+	// The committer's own; Close takes them over when it has ended.
+	syncer          syncer
+	round           Round
+	spare           []dirtyLog
+	needy           []bool
+	stalled         []dirtyLog
+	stalledAt       time.Time
+	spaceLooked     time.Time
+	spaceBytes      int64
+	sinceCheckpoint int64
+	checkpointEvery int64
+	checkpointAt    int64
+	recorded        map[string]bool // names in the recovery-point file on disk
+}
+
+// Open locks the directory at path, making it if it is missing, proves that it is this node's, reads its checkpoints and lists its logs, and starts its committer.
+func Open(fsys vfs.FS, path string, o Options) (*Dir, error) {
+	if err := fsys.MkdirAll(path); err != nil {
+		return nil, fmt.Errorf("log directory %s: %w", path, err)
+	}
+	if _, _, err := inspect(fsys, path, o.Meta); err != nil {
+		return nil, err // before the lock, which would leave a file behind
+	}
+	lock, err := fsys.Lock(filepath.Join(path, lockFile))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("log directory %s is in use (%w): stop the other process, or choose another directory in log.dirs", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock log directory %s: %w", path, err)
+	}
+	d := newDir(fsys, path, lock, o)
+	if err := d.load(o.Meta); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d.share = d.memory.newShare()
+	d.lookAtSpace(time.Now())
+	go d.run()
+	return d, nil
+}
+
+func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
+	d := &Dir{
+		fs: fsys, path: path, lock: lock, memory: o.Memory, handles: o.Handles, logger: o.Logger, mutants: o.Mutants, onFailure: o.OnFailure,
+		minFree: o.MinFreeBytes, checkpointEvery: o.CheckpointBytes,
+		awake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	if d.memory == nil {
+		d.memory = NewMemory(0)
+	}
+	if d.handles == nil {
+		d.handles = NewHandles(0)
+	}
+	if d.logger == nil {
+		d.logger = slog.New(slog.DiscardHandler)
+	}
+	if d.minFree <= 0 {
+		d.minFree = DefaultMinFreeBytes
+	}
+	if d.checkpointEvery <= 0 {
+		d.checkpointEvery = DefaultCheckpointBytes
+	}
+	d.checkpointAt = d.checkpointEvery
+	d.syncer = syncer{d, o.Syncs}
+	if d.syncer.width <= 0 {
+		d.syncer.width = DefaultSyncs
+	}
+	d.round.dir = d
+	d.mu.logs = map[string]Log{}
+	d.mu.found = map[string]*Found{}
+	return d
+}
+
+// load reads everything that the directory knows and removes the clean marker.
+func (d *Dir) load(want Meta) error {
+	have, fresh, err := inspect(d.fs, d.path, want)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if have, err = create(d.fs, d.path, want); err != nil {
+			return fmt.Errorf("log directory %s: %w", d.path, err)
+		}
+	}
+	d.meta = have
+	if err := d.list(); err != nil {
+		return err
+	}
+	if err := d.loadCheckpoints(); err != nil {
+		return err
+	}
+	if d.clean, d.epoch, err = takeMarker(d.fs, d.path); err != nil {
+		return err
+	}
+	for _, f := range d.mu.found {
+		f.Clean = d.clean
+	}
+	return nil
+}
+
+// list reads the directory once: logs and their files, and what an interrupted deletion or replacement left.
+func (d *Dir) list() error {
+	entries, err := d.fs.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("log directory %s: %w", d.path, err)
+	}
+	for _, e := range entries {
+		name := filepath.Join(d.path, e.Name)
+		switch {
+		case !e.IsDir:
+			if strings.HasSuffix(e.Name, temporarySuffix) {
+				if err := d.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return fmt.Errorf("remove what an interrupted write left: %w", err)
+				}
+			}
+		case strings.HasSuffix(e.Name, deletedSuffix):
+			d.later.after(0, func() { d.remove(name) })
+		default:
+			if _, _, ok := splitName(e.Name); !ok {
+				continue
+			}
+			files, err := d.fs.ReadDir(name)
+			if err != nil {
+				return fmt.Errorf("log directory %s: %w", name, err)
+			}
+			d.mu.found[e.Name] = &Found{Files: files, RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1}
+		}
+	}
+	return nil
+}
+
+func (d *Dir) loadCheckpoints() error {
+	recovery, recoveryBytes, err := d.readOffsets(recoveryFile)
+	if err != nil {
+		return err
+	}
+	starts, _, err := d.readOffsets(startFile)
+	if err != nil {
+		return err
+	}
+	watermarks, _, err := d.readOffsets(replicationFile)
+	if err != nil { // a hint only
+		d.logger.Warn("high watermarks are not known and begin at what is synced", "directory", d.path, "error", err)
+	}
+	var states map[string]*Entry
+	data, err := readFile(d.fs, filepath.Join(d.path, manifestFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("read %s: %w", filepath.Join(d.path, manifestFile), err)
+	default:
+		if states, err = parseManifest(data, recoveryBytes); err != nil {
+			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
+		}
+	}
+	d.recorded = make(map[string]bool, len(recovery))
+	for name, offset := range recovery {
+		d.recorded[name] = true
+		if f := d.mu.found[name]; f != nil {
+			f.RecoveryPoint = offset
+			if s := states[name]; s != nil && s.RecoveryPoint == offset {
+				f.State = s.State
+			}
+		}
+	}
+	for name, offset := range starts {
+		d.recorded[name] = true
+		if f := d.mu.found[name]; f != nil {
+			f.StartOffset = offset
+		}
+	}
+	for name, offset := range watermarks {
+		if f := d.mu.found[name]; f != nil {
+			f.HighWatermark = offset
+		}
+	}
+	return nil
+}
+
+// readOffsets reads a checkpoint; a missing one is empty. A bad one stops the start: it is replaced as a whole, so it is not torn but rotten.
+func (d *Dir) readOffsets(base string) (offsets, []byte, error) {
+	name := filepath.Join(d.path, base)
+	data, err := readFile(d.fs, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	o, err := parseOffsets(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s is damaged (%w): restore it from a backup; without it records may return that were deleted, or a torn end be taken for good", name, err)
+	}
+	return o, data, nil
+}
+
+// Done is closed when the committer has ended: nothing is written any more, but by Close.
+func (d *Dir) Done() <-chan struct{} { return d.done }
+
+// Closed tells whether Close or Abandon began.
+func (d *Dir) Closed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.closed
+}
+
+// FS is the file system of the directory.
+func (d *Dir) FS() vfs.FS { return d.fs }
+
+// Path is where the directory is.
+func (d *Dir) Path() string { return d.path }
+
+// Meta is the directory's identity.
+func (d *Dir) Meta() Meta { return d.meta }
+
+// ID is the directory's uuid.
+func (d *Dir) ID() model.TopicID { return d.meta.DirectoryID }
+
+// CleanStart tells whether the last user stopped cleanly, and the broker epoch it had then (NoBrokerEpoch when unknown).
+func (d *Dir) CleanStart() (bool, int64) { return d.clean, d.epoch }
+
+// Stats counts what the committer did.
+func (d *Dir) Stats() *Stats { return &d.stats }
+
+// Share is the directory's claim on the node's memory for the ends of logs.
+func (d *Dir) Share() *Share { return d.share }
+
+// Memory is the node's memory for the ends of logs.
+func (d *Dir) Memory() *Memory { return d.memory }
+
+// Handles is the node's cap on open files.
+func (d *Dir) Handles() *Handles { return d.handles }
+
+// Logger is where the directory and its logs report.
+func (d *Dir) Logger() *slog.Logger { return d.logger }
+
+// Mutants are the deliberate bugs that are switched on; zero outside of tests of the test harness.
+func (d *Dir) Mutants() Mutants { return d.mutants }
+
+// Names lists the logs that were found and not yet adopted, sorted.
+func (d *Dir) Names() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := make([]string, 0, len(d.mu.found))
+	for name := range d.mu.found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ErrClosed says that the directory was closed.
+var ErrClosed = errors.New("log directory is closed")
+
+// Adopt hands over what was found for a log that is being opened, nil when there was nothing. The caller Adds the log next.
+func (d *Dir) Adopt(name string) *Found {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.mu.found[name]
+	delete(d.mu.found, name)
+	return f
+}
+
+// Add makes an opened log a member.
+func (d *Dir) Add(l Log) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.mu.closed:
+		return ErrClosed
+	case d.mu.logs[l.Name()] != nil:
+		return fmt.Errorf("log %s is open already in %s", l.Name(), d.path)
+	}
+	d.mu.logs[l.Name()] = l
+	return nil
+}
+
+// Recorded tells whether the checkpoint on disk has an entry of this name, perhaps of an earlier log. Only the committer may ask.
+func (d *Dir) Recorded(name string) bool { return d.recorded[name] }
+
+// Leave ends a membership. With found, the log was closed, and what was found for it is kept for whoever adopts it next; without, it was deleted.
+func (d *Dir) Leave(l Log, found *Found) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.logs[l.Name()] == l {
+		delete(d.mu.logs, l.Name())
+		if found != nil {
+			d.mu.found[l.Name()] = found
+		}
+	}
+}
+
+// Return gives back what Adopt handed over, because the log could not be opened.
+func (d *Dir) Return(name string, f *Found) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f != nil {
+		d.mu.found[name] = f
+	}
+}
+
+// Later runs f after the delay, unless the directory is closed before: whatever f does must also be done by the next start.
+func (d *Dir) Later(delay time.Duration, f func()) { d.later.after(delay, f) }
+
+// RemoveLater removes a directory that was renamed to end in -delete.
+func (d *Dir) RemoveLater(path string, delay time.Duration) {
+	d.later.after(delay, func() { d.remove(path) })
+}
+
+// remove removes what waits for its removal. A failure is reported and left to the next start.
+func (d *Dir) remove(path string) {
+	if err := d.fs.RemoveAll(path); err != nil {
+		d.logger.Warn("could not remove a deleted log; the next start tries again", "path", path, "error", err)
+	}
+}
+
+// Err returns why the directory is offline, or nil.
+func (d *Dir) Err() error {
+	if p := d.err.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Offline takes the directory offline because of an error outside of a round, such as that of a sync in the background.
+func (d *Dir) Offline(err error) { d.fail(err) }
+
+// SyncFile syncs a file outside of a round. An error must be given to Offline.
+func (d *Dir) SyncFile(f vfs.File) error {
+	if err := d.syncOne(f); err != nil {
+		return &syncError{err}
+	}
+	return nil
+}
+
+// fail takes the directory offline for good.
+func (d *Dir) fail(err error) {
+	err = &model.Error{Code: model.KafkaStorageError, Message: fmt.Sprintf("log directory %s is offline: %v; check the disk, then restart the node", d.path, err)}
+	if !d.err.CompareAndSwap(nil, &err) {
+		return
+	}
+	d.logger.Error("log directory goes offline", "directory", d.path, "error", err)
+	d.mu.Lock()
+	logs := make([]Log, 0, len(d.mu.logs))
+	for _, l := range d.mu.logs {
+		logs = append(logs, l)
+	}
+	d.mu.Unlock()
+	for _, l := range logs {
+		l.Fail(err)
+	}
+	if d.onFailure != nil {
+		d.onFailure(err)
+	}
+}
+
+// Stalled tells for how long the committer has been in its present round; zero when it is idle. A disk that hangs shows here.
+func (d *Dir) Stalled(now time.Time) time.Duration {
+	began := d.roundBegan.Load()
+	if began == 0 {
+		return 0
+	}
+	return max(0, now.Sub(time.Unix(0, began)))
+}

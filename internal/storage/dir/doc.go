@@ -1,0 +1,30 @@
+// Package dir is one log directory: its identity, its lock, its checkpoints, its health, and its committer, the one goroutine that writes and syncs
+// for every log in it.
+//
+// A log marks itself dirty when something was appended. The committer takes all dirty logs at once, writes what they have (Log.Stage), syncs every file
+// and directory they touched, several at a time, and only then tells each log that what it staged is safe (Log.Settle). While it syncs, appends gather for
+// the next round: group commit without a timer.
+//
+// The package also keeps what the logs of a node share across directories: the memory for what is appended and not yet written (Memory), and the cap on
+// open files (Handles).
+//
+// # Invariants
+//
+//  1. Settle(nil) follows only when everything staged in that round, file contents and directory entries, is on disk.
+//  2. After one failed write (other than for want of space) or one failed sync the directory is offline for good: nothing is retried, every log fails.
+//  3. Only the committer changes files of a log. Stage, Settle and Checkpoint of one log never run at the same time.
+//  4. A recovery point in the checkpoint never lies above what is synced; it is lowered on disk before a cut below it begins.
+//  5. The manifest is believed only together with the recovery-point file that it was written with; that file alone is always enough.
+//  6. The clean marker is written last, after everything else is on disk, and is gone from the disk before the first write of the next start.
+//  7. Callbacks into logs run with no lock of this package held.
+//  8. A file that is replaced (checkpoint, manifest, meta.properties) is the old one or the new one after a crash, never a mixture.
+//
+// # Ownership
+//
+// Open starts the committer; Close ends it. Dir.mu guards the table of logs and the dirty list; it is never held during a system call. Memory and Handles
+// have locks of their own, held for list surgery only.
+//
+// # Does not
+//
+// It does not know what a batch, a segment or an offset means, and it never deletes what it does not recognise.
+package dir

@@ -1,0 +1,59 @@
+package dir
+
+import (
+	"sync/atomic"
+
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// Log is one partition's log, as its directory sees it. The committer calls Prepare, Stage, Written and Settle from one goroutine, in this order, once per
+// round and log; none of them may call back into Dirty's caller while holding a lock that an appender needs for long.
+type Log interface {
+	// Name is the log's directory below the log directory: topic-partition.
+	Name() string
+	// Prepare tells what must be on disk before Stage may begin.
+	Prepare() Needs
+	// Stage writes everything that was appended before the call through r, and names to r what must be synced before it may be acknowledged.
+	// An error for want of space (see NoSpace) leaves the rest staged for a later round; any other takes the directory offline.
+	Stage(r *Round) error
+	// Written is called when everything staged in the round is written, before it is synced. No lock is held.
+	Written()
+	// Settle ends the round: with nil, everything staged is on disk. No lock is held.
+	Settle(err error)
+	// Checkpoint fills in what is synced now; the State only when needs has NeedRecovery. It may write hints through r.
+	Checkpoint(r *Round, needs Needs, e *Entry)
+	// Fail is called once when the directory goes offline. No lock is held.
+	Fail(err error)
+}
+
+// Needs is what a log must have on disk before it may change its files.
+type Needs uint8
+
+const (
+	// NeedStart: the log's start offset changed and must be in the checkpoint.
+	NeedStart Needs = 1 << iota
+	// NeedRecovery: the log's recovery point was lowered, or belongs to a log of the same name that is gone, and must be in the checkpoint.
+	NeedRecovery
+)
+
+// Member is a log's place in its directory, embedded in the log.
+type Member struct {
+	dirty   atomic.Bool
+	stalled bool // the committer's: it ran out of space
+}
+
+// Found is what a directory had for a log when it was opened.
+type Found struct {
+	// Files are the files of the log's directory, by name.
+	Files []vfs.DirEntry
+	// State is the log's part of the manifest at RecoveryPoint, nil when there is none.
+	State []byte
+	// RecoveryPoint as checkpointed, -1 when there is none.
+	RecoveryPoint int64
+	// StartOffset as checkpointed, -1 when there is none.
+	StartOffset int64
+	// HighWatermark as checkpointed, -1 when there is none.
+	HighWatermark int64
+	// Clean tells that the last user of the directory stopped cleanly.
+	Clean bool
+}

@@ -1,0 +1,17 @@
+package dir
+
+// Mutants are deliberate bugs that a test can switch on, to prove that the crash harness finds them. They are never set by a node.
+type Mutants uint8
+
+const (
+	// AckBeforeSync settles rounds without syncing.
+	AckBeforeSync Mutants = 1 << iota
+	// SkipDirSync leaves out the syncs of directories in rounds.
+	SkipDirSync
+	// CutRot lets recovery cut at a bad batch below the recovery point.
+	CutRot
+	// SkipRecoverySync counts what recovery found as synced without syncing it.
+	SkipRecoverySync
+	// ForgetStart acknowledges a new start offset before it is in the checkpoint.
+	ForgetStart
+)

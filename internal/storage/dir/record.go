@@ -1,0 +1,87 @@
+package dir
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// checkpointShare keeps the checkpoint's own bytes to this part of what is synced between two of them.
+const checkpointShare = 32
+
+// checkpoint writes what needs asks for. Any error but a want of space takes the directory offline.
+func (d *Dir) checkpoint(r *Round, needs Needs) error {
+	if needs&NeedRecovery != 0 {
+		d.sinceCheckpoint = 0
+	}
+	err := d.writeCheckpoint(r, needs)
+	switch {
+	case err == nil:
+	case NoSpace(err) && !r.final:
+		d.full.Store(true)
+		d.logger.Error("no space for a checkpoint: the old one stays", "directory", d.path, "error", err)
+	default:
+		d.fail(err)
+	}
+	return err
+}
+
+// writeCheckpoint replaces the checkpoint files. The manifest goes first: it is believed only with the recovery-point file that follows.
+func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
+	d.mu.Lock()
+	logs := make([]Log, 0, len(d.mu.logs))
+	for _, l := range d.mu.logs {
+		logs = append(logs, l)
+	}
+	found := maps.Clone(d.mu.found)
+	d.mu.Unlock()
+
+	entries := make(map[string]*Entry, len(logs)+len(found))
+	for name, f := range found { // nobody opened it yet: what is known stays known
+		entries[name] = &Entry{RecoveryPoint: f.RecoveryPoint, StartOffset: f.StartOffset, HighWatermark: f.HighWatermark, State: f.State}
+	}
+	for _, l := range logs {
+		e := &Entry{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1}
+		l.Checkpoint(r, needs, e)
+		entries[l.Name()] = e
+	}
+	names := slices.Sorted(maps.Keys(entries))
+	recovery, starts, watermarks := offsets{}, offsets{}, offsets{}
+	var states []string
+	for _, name := range names {
+		e := entries[name]
+		if e.RecoveryPoint >= 0 {
+			recovery[name] = e.RecoveryPoint
+			if e.State != nil {
+				states = append(states, name)
+			}
+		}
+		if e.StartOffset >= 0 {
+			starts[name] = e.StartOffset
+		}
+		if e.HighWatermark >= 0 {
+			watermarks[name] = e.HighWatermark
+		}
+	}
+	recorded := make(map[string]bool, len(recovery))
+	for name := range recovery {
+		recorded[name] = true
+	}
+	for name := range starts {
+		recorded[name] = true
+	}
+	// Start offsets first: a segment below one may be gone already, and the start must never be found lower.
+	files := []file{{startFile, encodeOffsets(starts)}}
+	if needs&NeedRecovery != 0 {
+		recoveryBytes := encodeOffsets(recovery)
+		manifest := encodeManifest(states, entries, recoveryBytes)
+		files = append(files, file{manifestFile, manifest}, file{recoveryFile, recoveryBytes}, file{replicationFile, encodeOffsets(watermarks)})
+		d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
+		d.recorded = recorded
+	}
+	if err := replace(d.fs, d.path, files...); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	d.stats.Checkpoints.Add(1)
+	return nil
+}

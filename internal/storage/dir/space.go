@@ -1,0 +1,69 @@
+package dir
+
+import (
+	"errors"
+	"time"
+
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// DefaultMinFreeBytes is the free space below which clients' appends are refused when none is given.
+const DefaultMinFreeBytes = 128 << 20
+
+const (
+	// spaceEveryBytes and spaceEvery say how often the committer asks for the free space while it writes.
+	spaceEveryBytes = 8 << 20
+	spaceEvery      = time.Second
+	// spaceRetry is how often a full directory is looked at while somebody wants to write to it.
+	spaceRetry = 250 * time.Millisecond
+)
+
+// NoSpace tells whether an error means that the disk, or a quota on it, is full. A failed sync never counts as that: what it covered may be gone.
+func NoSpace(err error) bool {
+	var failed *syncError
+	if errors.As(err, &failed) {
+		return false
+	}
+	return vfs.IsNoSpace(err)
+}
+
+// lowWater returns the free space below which the directory counts as full: MinFreeBytes, but never more than a twentieth of a small disk.
+func lowWater(minFree, total int64) int64 { return min(minFree, total/20) }
+
+// lookAtSpace updates whether the directory is full. Only the committer calls it.
+func (d *Dir) lookAtSpace(now time.Time) {
+	d.spaceLooked, d.spaceBytes = now, 0
+	free, total, err := d.fs.FreeSpace(d.path)
+	if err != nil { // not to be had on this system: ENOSPC itself will tell
+		if len(d.stalled) == 0 {
+			d.full.Store(false)
+		}
+		return
+	}
+	d.free.Store(free)
+	low := lowWater(d.minFree, total)
+	full := d.full.Load()
+	switch {
+	case !full && free < low:
+		d.full.Store(true)
+		d.logger.Error("log directory is full: clients' appends are refused until space is freed", "directory", d.path, "free_bytes", free, "low_water_bytes", low)
+	case full && free >= low+low/8 && len(d.stalled) == 0:
+		d.full.Store(false)
+		d.logger.Info("log directory has space again: appends are taken", "directory", d.path, "free_bytes", free)
+	}
+}
+
+// Full tells whether clients' appends are refused for want of space. now lets a full directory be looked at again, at most four times a second, without a timer.
+func (d *Dir) Full(now time.Time) bool {
+	if !d.full.Load() {
+		return false
+	}
+	last := d.fullAsked.Load()
+	if n := now.UnixNano(); n-last >= int64(spaceRetry) && d.fullAsked.CompareAndSwap(last, n) {
+		d.wake()
+	}
+	return true
+}
+
+// FreeBytes is the free space when it was last looked at.
+func (d *Dir) FreeBytes() int64 { return d.free.Load() }

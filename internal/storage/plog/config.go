@@ -1,0 +1,48 @@
+package plog
+
+import (
+	"math"
+	"time"
+)
+
+// Durability says what an acknowledgement needs.
+type Durability uint8
+
+const (
+	// Sync: every append is synced in the committer's next round.
+	Sync Durability = iota
+	// Cache: appends are written and left to the operating system, unless FlushMessages or FlushMs ask for more.
+	Cache
+)
+
+// Config are the settings of one log, by the meaning of Kafka's topic configs of the same names. It is immutable once given to a log.
+type Config struct {
+	SegmentBytes         int64
+	SegmentMs            int64
+	SegmentJitterMs      int64 // this log's own share of segment.jitter.ms, taken off SegmentMs
+	SegmentIndexBytes    int
+	IndexIntervalBytes   int
+	FlushMessages        int64
+	FlushMs              int64
+	FileDeleteDelayMs    int64
+	RetentionMs          int64 // -1: no limit
+	RetentionBytes       int64 // -1: no limit
+	ProducerExpirationMs int64
+	// CleanupDelete and CleanupCompact are cleanup.policy. Only with CleanupCompact may offsets have gaps.
+	CleanupDelete  bool
+	CleanupCompact bool
+	Durability     Durability
+}
+
+// DefaultConfig returns Kafka's defaults.
+func DefaultConfig() *Config {
+	return &Config{
+		SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
+		FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, FileDeleteDelayMs: 60_000,
+		RetentionMs: 7 * 24 * 3600 * 1000, RetentionBytes: -1, ProducerExpirationMs: 24 * 3600 * 1000, CleanupDelete: true,
+	}
+}
+
+func (c *Config) fileDeleteDelay() time.Duration {
+	return time.Duration(min(c.FileDeleteDelayMs, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+}

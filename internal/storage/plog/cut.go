@@ -1,0 +1,378 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/dir"
+)
+
+// cut is an end taken off the log in memory and not yet on disk. Several cuts before a round become one.
+type cut struct {
+	to      int64    // the end after the cut
+	segment *segment // to be cut; nil when its file is to be made anew
+	at      int64    // its size after the cut
+	removed []*segment
+}
+
+// TruncateTo takes everything at or after offset off the log's end. An offset within a batch takes the whole batch: EndOffset tells where the log ends now.
+// The effect is immediate for everybody; the files follow in the next round, before anything is written over the cut. It may read files.
+func (l *Log) TruncateTo(offset int64) error {
+	if err := l.admitCut(); err != nil {
+		return err
+	}
+	switch {
+	case offset >= l.end.Load():
+		return nil
+	case offset < l.start.Load():
+		return fmt.Errorf("truncate log %s to offset %d: it starts at %d", l.name, offset, l.start.Load())
+	}
+	list := *l.segments.Load()
+	i := list.find(offset)
+	s := list[i]
+	at, to, err := l.locate(s, offset, list.endOf(i, l.end.Load()))
+	if err != nil {
+		return fmt.Errorf("truncate log %s to offset %d: %w", l.name, offset, err)
+	}
+	sum, err := l.summaryUpTo(s, at)
+	if err != nil {
+		return fmt.Errorf("truncate log %s to offset %d: %w", l.name, offset, err)
+	}
+	l.applyCut(list[:i+1:i+1], list[i+1:], s, mark{to, s.base, at, sum})
+	return l.reloadProducers(to)
+}
+
+// TruncateFullyAndStartAt empties the log; its next record gets the offset. It may lie above or below what the log had.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	if err := l.admitCut(); err != nil {
+		return err
+	}
+	list := *l.segments.Load()
+	var s *segment
+	var removed []*segment
+	for _, x := range list {
+		if x.base == offset {
+			s = x // its file gets a new life, empty
+		} else {
+			removed = append(removed, x)
+		}
+	}
+	if s == nil {
+		s = newSegment(offset, time.Now().UnixMilli())
+	}
+	l.start.Store(offset)
+	m := mark{offset, offset, 0, emptySummary}
+	l.applyCut(segmentList{s}, removed, s, m)
+	l.mu.Lock()
+	l.mu.syncedMark, l.mu.writtenMark = m, m // nothing is left that could be lost
+	l.synced.Store(offset)
+	l.written.Store(offset)
+	l.mu.producers, l.mu.changed = nil, true
+	l.mu.epochs, l.mu.epochsDirty = nil, true
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *Log) admitCut() error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closing || l.mu.deleting || l.ended.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// applyCut makes s, with its first m.at bytes, the active segment again.
+func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark) {
+	l.mu.Lock()
+	l.mu.generation++
+	release, unwritten := l.cutTailLocked(s, m.at, removed)
+	c := l.mu.cut
+	if c == nil {
+		c = &cut{to: m.offset}
+		l.mu.cut = c
+	}
+	c.to = min(c.to, m.offset)
+	c.segment, c.at = s, m.at
+	c.removed = append(c.removed, removed...)
+	s.size, s.summary = m.at, m.summary
+	s.sparse.cut(s.base, m.offset, m.at)
+	l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(x *segment) bool { return x == s || slices.Contains(removed, x) })
+	l.mu.epochs = l.mu.epochs.cutEnd(m.offset)
+	l.mu.epochsDirty = true
+	l.mu.hints = [hintCount]hint{}
+	if l.mu.syncedMark.offset > m.offset || l.mu.syncedMark.base > m.base {
+		l.mu.syncedMark = m
+		l.synced.Store(m.offset)
+	}
+	if l.mu.writtenMark.offset > m.offset || l.mu.writtenMark.base > m.base {
+		l.mu.writtenMark = m
+		l.written.Store(m.offset)
+	}
+	if l.mu.snapshotAt > m.offset {
+		l.mu.snapshotAt, l.mu.changed = -1, true
+	}
+	l.segments.Store(&kept)
+	l.end.Store(m.offset)
+	l.mu.Unlock()
+	for _, x := range removed {
+		x.refs.Add(-1) // the list's; the cut removes the files, whoever still reads
+	}
+	for _, c := range release {
+		c.Release()
+	}
+	if unwritten > 0 {
+		l.dir.Share().Unwritten(-unwritten)
+	}
+	l.dirty()
+}
+
+// cutTailLocked drops memory beyond the cut. A chunk that straddles it takes no more bytes: the committer or a reader may still look at the part cut off.
+func (l *Log) cutTailLocked(s *segment, at int64, removed []*segment) (release []*tailChunk, unwritten int64) {
+	kept := l.mu.tail[:0]
+	for _, c := range l.mu.tail {
+		switch {
+		case slices.Contains(removed, c.segment), c.segment == s && c.at >= at:
+			unwritten += int64(c.filled - c.written)
+			if c.dropLocked() {
+				release = append(release, c)
+			}
+			continue
+		case c.segment == s && c.end() > at:
+			n := int(at - c.at)
+			unwritten += int64(c.filled - max(c.written, n))
+			c.filled, c.written, c.sealed = n, min(c.written, n), true
+		}
+		kept = append(kept, c)
+	}
+	clear(l.mu.tail[len(kept):])
+	l.mu.tail = kept
+	return release, unwritten
+}
+
+// cut drops the entries beyond the cut from memory, and keeps readers from those in the files until the committer has cut them too.
+func (s *sparse) cut(base, to, at int64) {
+	keep := 0
+	for keep < len(s.entries) && base+int64(s.entries[keep].offset) < to && int64(s.entries[keep].at) < at {
+		keep++
+	}
+	s.entries = s.entries[:keep]
+	keep = 0
+	for keep < len(s.times) && base+int64(s.times[keep].offset) < to {
+		keep++
+	}
+	s.times = s.times[:keep]
+	s.fileLimit = to
+	s.since = 0
+	s.lastTime = noTimestamp
+	if keep > 0 {
+		s.lastTime = s.times[keep-1].timestamp
+	}
+	if at == 0 {
+		*s = sparse{lastTime: noTimestamp, rewrite: s.fileEntries > 0 || s.fileTimes > 0 || s.rewrite}
+	}
+}
+
+// stageCut brings a cut to the disk, and syncs it, before anything else is written.
+func (l *Log) stageCut(r *dir.Round) error {
+	c := l.staged.cut
+	if c == nil {
+		return nil
+	}
+	l.staged.cut = nil
+	err := l.cutFiles(r, c)
+	if err != nil { // for want of space, or for good: then nobody asks again
+		l.mu.Lock()
+		if next := l.mu.cut; next != nil {
+			c.to, c.segment, c.at, c.removed = min(c.to, next.to), next.segment, next.at, append(c.removed, next.removed...)
+		}
+		l.mu.cut = c
+		l.mu.Unlock()
+	}
+	return err
+}
+
+func (l *Log) cutFiles(r *dir.Round, c *cut) error {
+	for i := len(c.removed) - 1; i >= 0; i-- {
+		if err := l.removeFiles(r, c.removed[i]); err != nil {
+			return err
+		}
+	}
+	if s := c.segment; s.exists {
+		f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
+		if err != nil {
+			return err
+		}
+		if err = f.Truncate(c.at); err == nil {
+			err = r.Barrier(f)
+		}
+		if err = errors.Join(err, r.Release(&s.log)); err != nil {
+			return err
+		}
+		if err := l.cutIndexFiles(r, s); err != nil {
+			return err
+		}
+	}
+	if err := l.removeSnapshots(r, c.to); err != nil {
+		return err
+	}
+	return r.BarrierDir(l.path)
+}
+
+func (l *Log) removeFiles(r *dir.Round, s *segment) error {
+	if err := l.dropHandles(s); err != nil {
+		return err
+	}
+	for _, suffix := range segmentSuffixes {
+		if err := r.FS().Remove(l.fileName(s.base, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	s.exists = false
+	return nil
+}
+
+// cutIndexFiles cuts the entries beyond the cut off the index files of the segment that is active again.
+func (l *Log) cutIndexFiles(r *dir.Round, s *segment) error {
+	l.mu.Lock()
+	limit, entries, times := s.sparse.fileLimit, s.sparse.fileEntries, s.sparse.fileTimes
+	l.mu.Unlock()
+	if limit == 0 {
+		return nil
+	}
+	within := func(offset uint32) bool { return s.base+int64(offset) < limit }
+	entries, _, err := cutEntries(r, &s.index, l.fileName(s.base, indexSuffix), entries, indexEntrySize, parseEntry, func(e indexEntry) bool { return within(e.offset) })
+	if err != nil {
+		return err
+	}
+	times, last, err := cutEntries(r, &s.times, l.fileName(s.base, timeIndexSuffix), times, timeEntrySize, parseTime, func(e timeEntry) bool { return within(e.offset) })
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.sparse.fileLimit != limit {
+		return nil // cut again meanwhile: the next round does it
+	}
+	s.sparse.fileLimit, s.sparse.fileEntries, s.sparse.fileTimes = 0, entries, times
+	if times > 0 && s.sparse.lastTime < last.timestamp {
+		s.sparse.lastTime = last.timestamp
+		s.sparse.times = slices.DeleteFunc(s.sparse.times, func(e timeEntry) bool { return e.timestamp <= last.timestamp })
+	}
+	return nil
+}
+
+// cutEntries truncates an index file to the entries that keep holds for; it returns how many those are, and the last of them.
+func cutEntries[T any](r *dir.Round, h *dir.Handle, name string, count int32, size int, parse func([]byte) T, keep func(T) bool) (n int32, last T, err error) {
+	if count == 0 {
+		return 0, last, nil
+	}
+	f, err := r.Open(h, name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, last, nil
+	}
+	if err != nil {
+		return 0, last, err
+	}
+	defer func() { err = errors.Join(err, r.Release(h)) }()
+	// A file that cannot be searched is cut to what could be: it is a hint.
+	var buf [timeEntrySize]byte
+	for high := count; n < high; {
+		middle := (n + high) / 2
+		if readFull(f, buf[:size], int64(middle)*int64(size)) != nil {
+			high = middle
+			continue
+		}
+		if e := parse(buf[:size]); keep(e) {
+			n, last = middle+1, e
+		} else {
+			high = middle
+		}
+	}
+	return n, last, f.Truncate(int64(n) * int64(size))
+}
+
+// removeSnapshots removes the snapshots beyond a cut.
+func (l *Log) removeSnapshots(r *dir.Round, to int64) error {
+	files, err := r.FS().ReadDir(l.path)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if offset, ok := snapshotOffset(f.Name); ok && offset > to {
+			if err := r.FS().Remove(l.fileName(offset, snapshotSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func snapshotOffset(name string) (int64, bool) { return offsetOf(name, snapshotSuffix) }
+
+// offsetOf reads the offset from a file's name of 20 digits and a suffix.
+func offsetOf(name, suffix string) (int64, bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	if !ok || len(digits) != 20 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil && n >= 0
+}
+
+// reloadProducers brings the producers' state back to the new end: from the newest snapshot at or below it and the batches since.
+func (l *Log) reloadProducers(to int64) error {
+	l.mu.Lock()
+	touched := l.mu.producers.touches(to)
+	whole := true
+	if touched {
+		l.mu.changed = true
+		whole = l.mu.producers.cutEnd(to)
+	}
+	l.mu.Unlock()
+	if whole {
+		return nil
+	}
+	ps, err := l.rebuildProducers(to)
+	if err != nil {
+		return fmt.Errorf("read the producers of log %s again: %w", l.name, err)
+	}
+	l.mu.Lock()
+	l.mu.producers = ps
+	l.mu.Unlock()
+	return nil
+}
+
+// rebuildProducers reads the newest usable snapshot at or below an offset, and replays the batches from there.
+func (l *Log) rebuildProducers(to int64) (producers, error) {
+	files, err := l.dir.FS().ReadDir(l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	ps, from := l.newestSnapshot(files, to)
+	list := *l.segments.Load()
+	for i, s := range list {
+		if list.endOf(i, to) <= from || s.base >= to {
+			continue
+		}
+		err := l.walk(s, 0, l.sizeOf(s), func(b batch.Batch, _ int64) bool {
+			if b.BaseOffset() >= from && b.LastOffset() < to {
+				ps.update(b)
+			}
+			return b.LastOffset() < to
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ps, nil
+}

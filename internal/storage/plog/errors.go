@@ -1,0 +1,49 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+)
+
+var (
+	// ErrBudget says that there is no memory for an append: call WaitRoom with no lock held, then append again.
+	ErrBudget = errors.New("no memory for the append at the moment")
+	// ErrOffsetOutOfRange is Kafka's OFFSET_OUT_OF_RANGE.
+	ErrOffsetOutOfRange error = model.OffsetOutOfRange
+	// ErrClosed says that the log was closed or deleted.
+	ErrClosed = errors.New("log is closed")
+	// ErrNotContiguous says that a replicated batch does not begin at the log's end, or goes back in leader epochs.
+	ErrNotContiguous = errors.New("batch does not continue the log")
+)
+
+// DiskError is a failure to read the log's files, told apart from a failure of whoever takes the bytes.
+type DiskError struct{ Err error }
+
+// Error implements error.
+func (e *DiskError) Error() string { return "read log: " + e.Err.Error() }
+
+// Unwrap returns what happened.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// RotError says that bytes which had been synced are not what was written: the range cannot be served. It is a model.CorruptMessage.
+type RotError struct {
+	Log      string
+	Segment  int64 // base offset
+	Position int64 // in the segment's file
+	From, To int64 // offsets that cannot be served
+	Detail   string
+}
+
+// Error implements error.
+func (e *RotError) Error() string {
+	return fmt.Sprintf("log %s is damaged at byte %d of segment %020d: %s; offsets %d to %d cannot be read; restore them from a replica or a backup", e.Log, e.Position, e.Segment, e.Detail, e.From, e.To-1)
+}
+
+// Unwrap makes errors.Is(err, model.CorruptMessage) work.
+func (e *RotError) Unwrap() error { return model.CorruptMessage }
+
+func failure(code model.ErrorCode, format string, args ...any) error {
+	return &model.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}

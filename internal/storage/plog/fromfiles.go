@@ -1,0 +1,122 @@
+package plog
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// fromFiles loads the log without the manifest: from its segments, indexes, leader-epoch file and snapshots, as Kafka does.
+func (r *recovery) fromFiles() error {
+	l := r.log
+	if len(r.files.bases) == 0 {
+		if err := r.complete(mark{offset: r.start, base: r.start}, "its segments are missing"); err != nil {
+			return err
+		}
+		l.begin(r.start, time.Now())
+		return nil
+	}
+	nowMs := time.Now().UnixMilli()
+	for i, base := range r.files.bases {
+		s := newSegment(base, nowMs)
+		s.exists, s.size, s.sparse.lastTime = true, r.files.segments[i].Size, noTimestamp
+		r.list = append(r.list, s)
+	}
+	l.segments.Store(&r.list) // for the readers below
+	first := max(0, r.list.find(r.point))
+	e, err := r.readEpochs()
+	if err != nil {
+		return err
+	}
+	if e == nil {
+		first = 0
+	}
+	l.mu.epochs = e
+	entries := make([]vfs.DirEntry, 0, len(r.files.snapshots))
+	for _, offset := range r.files.snapshots {
+		entries = append(entries, vfs.DirEntry{Name: fileName(offset, snapshotSuffix)})
+	}
+	ps, from := l.newestSnapshot(entries, r.point)
+	first = max(0, min(first, r.list.find(from)))
+	l.mu.producers = ps
+	for i, s := range r.list[:first] {
+		if err := r.trustSealed(s, r.list[i+1].base); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.list[first:] {
+		s.sparse.rewrite = true
+	}
+	s := r.list[first]
+	l.mu.epochs = l.mu.epochs.cutEnd(s.base + 1)
+	return r.scan(mark{offset: s.base, base: s.base, summary: emptySummary})
+}
+
+// readEpochs reads the leader-epoch file; nil when the batches must tell.
+func (r *recovery) readEpochs() (epochs, error) {
+	l := r.log
+	data, err := readSmall(l.dir.FS(), filepath.Join(l.path, epochFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := parseEpochs(data)
+	if err != nil {
+		l.dir.Logger().Warn("the leader epochs are read from the batches", "log", l.name, "error", err)
+		return nil, nil
+	}
+	return e, nil
+}
+
+// trustSealed takes a sealed segment below the recovery point as it is; what it knows of its times comes from the time index, or from its batches.
+func (r *recovery) trustSealed(s *segment, next int64) error {
+	l := r.log
+	if n := r.files.sizes[fileName(s.base, indexSuffix)]; n%indexEntrySize == 0 {
+		s.sparse.fileEntries = int32(n / indexEntrySize)
+	}
+	if n := r.files.sizes[fileName(s.base, timeIndexSuffix)]; n%timeEntrySize == 0 {
+		s.sparse.fileTimes = int32(n / timeEntrySize)
+	}
+	if sum, ok := l.finalSummary(s, s.sparse.fileTimes); ok {
+		s.summary = sum
+		return nil
+	}
+	end := s.base
+	err := l.walk(s, 0, s.size, func(b batch.Batch, _ int64) bool {
+		s.summary.add(b)
+		end = b.NextOffset()
+		return true
+	})
+	if err == nil && end != next && !l.cfg.Load().CleanupCompact {
+		err = &RotError{Log: l.name, Segment: s.base, Position: s.size, From: end, To: next, Detail: "the segment ends there"}
+	}
+	return err
+}
+
+// newestSnapshot reads the newest usable snapshot at or below an offset. Without one the state is empty as of the log's first segment.
+func (l *Log) newestSnapshot(files []vfs.DirEntry, to int64) (ps producers, from int64) {
+	var offsets []int64
+	for _, f := range files {
+		if offset, ok := snapshotOffset(f.Name); ok && offset <= to {
+			offsets = append(offsets, offset)
+		}
+	}
+	slices.Sort(offsets)
+	for _, offset := range slices.Backward(offsets) {
+		data, err := readSmall(l.dir.FS(), l.fileName(offset, snapshotSuffix))
+		if err == nil {
+			if ps, err = parseSnapshot(data); err == nil {
+				return ps, offset
+			}
+		}
+		l.dir.Logger().Warn("a producer snapshot is passed over", "log", l.name, "offset", offset, "error", err)
+	}
+	return nil, (*l.segments.Load())[0].base
+}

@@ -1,0 +1,150 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// identityFile is Kafka's file that says which topic a log's directory belongs to.
+const identityFile = "partition.metadata"
+
+// errTorn says that the identity was never synced: nothing in the log was ever acknowledged.
+var errTorn = errors.New("the log was never complete on disk")
+
+// writeIdentity writes and syncs partition.metadata. What a torn earlier attempt left is replaced.
+func (l *Log) writeIdentity(r *dir.Round) (err error) {
+	name := filepath.Join(l.path, identityFile)
+	f, err := r.FS().Create(name)
+	if errors.Is(err, fs.ErrExist) {
+		if err = r.FS().Remove(name); err == nil {
+			f, err = r.FS().Create(name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := r.Write(f, encodeIdentity(l.id), 0); err != nil {
+		return err
+	}
+	return r.Barrier(f)
+}
+
+func encodeIdentity(id model.TopicID) []byte {
+	return []byte("version: 0\ntopic_id: " + id.String())
+}
+
+func parseIdentity(data []byte) (model.TopicID, error) {
+	if strings.Trim(string(data), "\x00") == "" {
+		return model.TopicID{}, errTorn
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if len(lines) < 2 || lines[0] != "version: 0" {
+		return model.TopicID{}, fmt.Errorf("%s is damaged: its first line is %q, want \"version: 0\"", identityFile, lines[0])
+	}
+	value, ok := strings.CutPrefix(lines[1], "topic_id: ")
+	if !ok {
+		return model.TopicID{}, fmt.Errorf("%s is damaged: no topic_id", identityFile)
+	}
+	id, err := model.ParseTopicID(value)
+	if err != nil {
+		return model.TopicID{}, fmt.Errorf("%s is damaged: %w", identityFile, err)
+	}
+	return id, nil
+}
+
+func readIdentity(fsys vfs.FS, path string) (model.TopicID, error) {
+	data, err := readSmall(fsys, filepath.Join(path, identityFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return model.TopicID{}, errTorn
+	}
+	if err != nil {
+		return model.TopicID{}, err
+	}
+	return parseIdentity(data)
+}
+
+// IdentityError says that a directory has the log of another topic of the same name.
+type IdentityError struct {
+	Log        string
+	Have, Want model.TopicID
+}
+
+// Error implements error.
+func (e *IdentityError) Error() string {
+	return fmt.Sprintf("log %s belongs to topic id %s, not %s: the topic was deleted and made again; the old log must be discarded first", e.Log, e.Have, e.Want)
+}
+
+// Identify tells to which topic id a log belongs that was found in the directory and is not open. A log that was never complete on disk has the zero id.
+func Identify(d *dir.Dir, name string) (model.TopicID, error) {
+	found := d.Adopt(name)
+	if found == nil {
+		return model.TopicID{}, fs.ErrNotExist
+	}
+	defer d.Return(name, found)
+	if found.State != nil {
+		if st, err := parseState(found.State); err == nil {
+			return st.id, nil
+		}
+	}
+	id, err := readIdentity(d.FS(), filepath.Join(d.Path(), name))
+	if errors.Is(err, errTorn) {
+		return model.TopicID{}, nil
+	}
+	return id, err
+}
+
+// Discard deletes a log that was found in the directory and is not open, such as that of a topic that was deleted meanwhile.
+func Discard(d *dir.Dir, name string) error {
+	found := d.Adopt(name)
+	if found == nil {
+		return nil
+	}
+	if err := discard(d, name); err != nil {
+		d.Return(name, found)
+		return err
+	}
+	return nil
+}
+
+func discard(d *dir.Dir, name string) error {
+	target := filepath.Join(d.Path(), deletedName(name))
+	if err := d.FS().Rename(filepath.Join(d.Path(), name), target); err != nil {
+		return fmt.Errorf("discard log %s: %w", name, err)
+	}
+	if err := d.FS().SyncDir(d.Path()); err != nil {
+		err = fmt.Errorf("sync directory %s: %w", d.Path(), err)
+		d.Offline(err)
+		return err
+	}
+	d.RemoveLater(target, 0)
+	return nil
+}
+
+// readSmall reads a whole small file.
+func readSmall(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.OpenRead(name)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	const limit = 1 << 30
+	if size > limit {
+		return nil, errors.Join(fmt.Errorf("%s has %d bytes, far more than it can need", name, size), f.Close())
+	}
+	data := make([]byte, size)
+	if err := readFull(f, data, 0); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return data, f.Close()
+}

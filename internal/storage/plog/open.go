@@ -1,0 +1,120 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// Open opens the log called name (topic-partition) of the topic with the id. A log that is not there is empty; its directory is made with its first append. After a clean
+// stop no file is opened; after a crash only what was appended since the last checkpoint is read and checked.
+//
+// An *IdentityError when the directory belongs to another topic of that name. A log whose synced part is damaged opens with Err set: what is sound can be read, nothing
+// can be appended.
+func Open(d *dir.Dir, name string, id model.TopicID, cfg *Config) (*Log, error) {
+	l := newLog(d, name, id, cfg)
+	found := d.Adopt(name)
+	if err := l.load(found); err != nil {
+		d.Return(name, found)
+		return nil, fmt.Errorf("open log %s: %w", filepath.Join(d.Path(), name), err)
+	}
+	if err := d.Add(l); err != nil {
+		d.Return(name, found)
+		return nil, err
+	}
+	if l.synced.Load() < l.end.Load() && l.Err() == nil {
+		l.dirty() // what recovery kept is synced before it counts
+	}
+	return l, nil
+}
+
+func (l *Log) load(found *dir.Found) error {
+	if found == nil {
+		l.begin(0, time.Now())
+		return nil
+	}
+	var st *logState
+	if found.State != nil {
+		var err error
+		if st, err = parseState(found.State); err != nil {
+			st = nil
+			l.dir.Logger().Warn("the log is read from its files", "log", l.name, "error", err)
+		}
+	}
+	have := model.TopicID{}
+	if st != nil {
+		have = st.id
+	} else {
+		var err error
+		have, err = readIdentity(l.dir.FS(), l.path)
+		if errors.Is(err, errTorn) && found.RecoveryPoint <= 0 {
+			// The first round never ended, or the identity would be here: nobody was promised anything.
+			l.dir.Logger().Warn("a log that was being made when the node stopped is discarded", "log", l.name, "directory", l.dir.Path())
+			if err := discard(l.dir, l.name); err != nil {
+				return err
+			}
+			l.begin(0, time.Now())
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if have != l.id {
+		return &IdentityError{l.name, have, l.id}
+	}
+	l.exists = true
+	l.recorded = max(0, found.RecoveryPoint)
+	files, err := l.inventory(found)
+	if err != nil {
+		return err
+	}
+	r := &recovery{log: l, found: found, files: files, start: max(0, found.StartOffset), point: max(0, found.RecoveryPoint)}
+	if err := r.run(st); err != nil {
+		return err
+	}
+	l.highWatermark.Store(found.HighWatermark)
+	m := l.mu.writtenMark
+	l.openEnd, l.openBase, l.openPosition = m.offset, m.base, m.at
+	return nil
+}
+
+// inventory is what the log's directory has, by segment.
+type inventory struct {
+	segments  []vfs.DirEntry // the .log files, by base offset
+	bases     []int64
+	sizes     map[string]int64
+	snapshots []int64
+}
+
+// inventory sorts the files, and removes what an interrupted deletion or replacement left.
+func (l *Log) inventory(found *dir.Found) (inventory, error) {
+	out := inventory{sizes: make(map[string]int64, len(found.Files))}
+	for _, f := range found.Files {
+		switch filepath.Ext(f.Name) {
+		case deletedSuffix, ".tmp", ".cleaned", ".swap":
+			if err := removeIfThere(l.dir.FS(), filepath.Join(l.path, f.Name)); err != nil {
+				return out, err
+			}
+			continue
+		}
+		out.sizes[f.Name] = f.Size
+		if base, ok := offsetOf(f.Name, logSuffix); ok {
+			out.segments = append(out.segments, f)
+			out.bases = append(out.bases, base)
+		} else if offset, ok := snapshotOffset(f.Name); ok {
+			out.snapshots = append(out.snapshots, offset)
+		}
+	}
+	slices.SortFunc(out.segments, func(a, b vfs.DirEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(out.bases)
+	slices.Sort(out.snapshots)
+	return out, nil
+}

@@ -1,0 +1,120 @@
+package plog
+
+import "github.com/ottla/ottla/internal/kafka/batch"
+
+// Read returns the batches from the one that holds offset from, up to offset upTo (exclusive) and about maxBytes, cut at a batch boundary. With minOne a first batch larger
+// than maxBytes comes whole; else nothing does. An empty slice is what a reader at the end gets. It takes no lock that an appender holds for long, and may read files.
+//
+// ErrOffsetOutOfRange when from lies outside of the log; a *RotError where bytes cannot be served; a *DiskError when the disk cannot be read. Close the slice.
+func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
+	if err := l.dir.Err(); err != nil {
+		return Slice{}, err
+	}
+	for {
+		if l.ended.Load() {
+			return Slice{}, ErrClosed
+		}
+		start, end := l.start.Load(), l.end.Load()
+		if from < start || from > end {
+			return Slice{}, ErrOffsetOutOfRange
+		}
+		if upTo = min(upTo, end); from >= upTo {
+			return Slice{}, nil
+		}
+		var err error
+		if upTo, err = l.sound(from, upTo); err != nil {
+			return Slice{}, err
+		}
+		list := *l.segments.Load()
+		i := list.find(from)
+		if i < 0 {
+			continue // a segment was deleted between the loads: the start has moved
+		}
+		s := list[i]
+		if !s.acquire() {
+			continue // it has left the list since
+		}
+		slice, next, err := l.readSegment(s, list, i, from, upTo, maxBytes, minOne)
+		if err == nil && next >= 0 { // only compaction leaves nothing from the offset to the segment's end
+			l.release(s)
+			if from = next; from >= upTo {
+				return Slice{}, nil
+			}
+			continue
+		}
+		if slice.size() == 0 {
+			l.release(s)
+			return Slice{}, err
+		}
+		return slice, nil
+	}
+}
+
+// readSegment makes the slice of one segment; next is the offset at which to go on when the segment has nothing from the offset on, else -1.
+func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64, maxBytes int, minOne bool) (Slice, int64, error) {
+	segmentEnd := list.endOf(i, l.end.Load())
+	at, _, err := l.locate(s, from, segmentEnd)
+	if err != nil {
+		return Slice{}, -1, err
+	}
+	limit, _, err := l.locate(s, upTo, segmentEnd)
+	if err != nil {
+		// What cannot be read further on does not matter before it.
+		if limit, err = l.soundEnd(s, at, err); err != nil {
+			return Slice{}, -1, err
+		}
+	}
+	if at >= limit {
+		if i+1 < len(list) && upTo > segmentEnd {
+			return Slice{}, segmentEnd, nil
+		}
+		return Slice{}, -1, nil
+	}
+	if limit-at > int64(maxBytes) {
+		if limit, err = l.boundary(s, at, limit, maxBytes, minOne); err != nil {
+			return Slice{}, -1, err
+		}
+		if limit == at {
+			return Slice{}, -1, nil
+		}
+	} else if upTo < segmentEnd {
+		l.remember(hint{s, limit, upTo, upTo})
+	}
+	return l.slice(s, at, limit), -1, nil
+}
+
+// soundEnd returns the position of damage that lies beyond a position, so that what is before can be served.
+func (l *Log) soundEnd(s *segment, at int64, err error) (int64, error) {
+	if rot, ok := asRot(err); ok && rot.Segment == s.base && rot.Position > at {
+		return rot.Position, nil
+	}
+	return 0, err
+}
+
+// boundary cuts a range to about maxBytes at a batch boundary.
+func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (int64, error) {
+	cutAt, lastOffset, ok, err := l.boundaryBefore(s, at, at+int64(maxBytes))
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		b, err := l.headerAt(s, cutAt, limit)
+		if err == nil && b.LastOffset() == lastOffset {
+			l.remember(hint{s, cutAt, b.BaseOffset(), lastOffset})
+			return cutAt, nil
+		}
+	}
+	fits := at
+	err = l.walk(s, at, limit, func(b batch.Batch, p int64) bool {
+		next := p + int64(b.Size())
+		if next-at > int64(maxBytes) && (fits > at || !minOne) {
+			return false
+		}
+		fits = next
+		return next-at < int64(maxBytes)
+	})
+	if err != nil && fits == at {
+		return 0, err
+	}
+	return fits, nil
+}

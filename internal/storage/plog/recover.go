@@ -1,0 +1,559 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// recovery brings a log from what the disk has to where it may go on.
+type recovery struct {
+	log   *Log
+	found *dir.Found
+	files inventory
+	start int64 // offset below which everything was deleted
+	point int64 // recovery point: offset below which everything was synced
+	from  mark  // where the scan began
+	seen  mark  // the recovery point, once the scan came by
+
+	list segmentList
+}
+
+// run loads the log from its state in the manifest, or from its files alone.
+func (r *recovery) run(st *logState) error {
+	l := r.log
+	if err := r.dropDeleted(); err != nil {
+		return err
+	}
+	usable := st != nil && r.matches(st)
+	if st != nil && !usable {
+		l.dir.Logger().Warn("the log's files are not as the manifest has them: it is read from its files", "log", l.name)
+	}
+	var err error
+	if usable {
+		err = r.fromState(st)
+	} else {
+		err = r.fromFiles()
+	}
+	if rot, ok := asRot(err); ok {
+		return r.openDamaged(rot)
+	}
+	if err != nil {
+		return err
+	}
+	r.noteSnapshots()
+	return nil
+}
+
+// dropDeleted removes segments that lie wholly below the start offset: their deletion was interrupted.
+func (r *recovery) dropDeleted() error {
+	n := 0
+	for n+1 < len(r.files.bases) && r.files.bases[n+1] <= r.start {
+		n++
+	}
+	for _, base := range r.files.bases[:n] {
+		if err := r.removeSegment(base); err != nil {
+			return err
+		}
+	}
+	r.files.bases, r.files.segments = r.files.bases[n:], r.files.segments[n:]
+	return nil
+}
+
+func (r *recovery) removeSegment(base int64) error {
+	for _, suffix := range segmentSuffixes {
+		if err := removeIfThere(r.log.dir.FS(), r.log.fileName(base, suffix)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matches tells whether the sealed segments are as the state has them, and the last one has at least its bytes.
+func (r *recovery) matches(st *logState) bool {
+	last := len(st.segments) - 1
+	for i, s := range st.segments {
+		size, ok := r.files.sizes[fileName(s.base, logSuffix)]
+		switch {
+		case i == last && s.size == 0 && !ok: // it was about to be made
+			return len(r.files.bases) == last || r.files.bases[last] > s.base
+		case i >= len(r.files.bases) || r.files.bases[i] != s.base:
+			return false
+		case size < s.size || i < last && size != s.size:
+			return false
+		}
+	}
+	return true
+}
+
+// fromState opens no file unless something was written since.
+func (r *recovery) fromState(st *logState) error {
+	l := r.log
+	l.mu.epochs, l.mu.producers, l.mu.snapshotAt = st.epochs, st.producers, st.snapshot
+	for _, x := range st.segments {
+		s := newSegment(x.base, x.created)
+		s.size, s.summary = x.size, x.summary
+		_, s.exists = r.files.sizes[fileName(x.base, logSuffix)]
+		s.sparse = sparse{lastTime: x.lastTime, since: x.since, fileEntries: x.entries, fileTimes: x.times}
+		if x.entries < 0 || !r.hasIndexes(x) {
+			s.sparse = sparse{lastTime: noTimestamp}
+		}
+		r.list = append(r.list, s)
+	}
+	last := r.list.active()
+	from := mark{r.point, last.base, last.size, last.summary}
+	known := len(r.list)
+	if !last.exists {
+		known--
+	}
+	if len(r.files.bases) == known && (!last.exists || r.files.sizes[fileName(last.base, logSuffix)] == last.size) {
+		l.mu.epochs = l.mu.epochs.cutEnd(from.offset)
+		l.mu.producers.cutEnd(from.offset)
+		return r.settle(from, from)
+	}
+	return r.scan(from)
+}
+
+// hasIndexes tells whether the index files are at least as long as the state says.
+func (r *recovery) hasIndexes(x segmentState) bool {
+	return r.files.sizes[fileName(x.base, indexSuffix)] >= int64(x.entries)*indexEntrySize && r.files.sizes[fileName(x.base, timeIndexSuffix)] >= int64(x.times)*timeEntrySize
+}
+
+// settle ends a recovery: everything up to end is there, everything up to synced is safe.
+func (r *recovery) settle(synced, end mark) error {
+	l := r.log
+	if l.dir.Mutants()&dir.SkipRecoverySync != 0 {
+		synced = end
+	}
+	if r.start > end.offset { // all that is left was deleted, and the log went on behind it
+		for _, s := range r.list {
+			if err := r.removeSegment(s.base); err != nil {
+				return err
+			}
+		}
+		l.begin(r.start, time.Now())
+		return nil
+	}
+	l.segments.Store(&r.list)
+	l.setAll(end)
+	l.mu.syncedMark = synced
+	l.synced.Store(synced.offset)
+	start := max(r.start, r.list[0].base)
+	l.start.Store(start)
+	l.durableStart.Store(start)
+	return nil
+}
+
+// scan reads and checks everything from a mark on, cuts at the first bad batch, and takes what it keeps into indexes, epochs and producers.
+func (r *recovery) scan(from mark) error {
+	l := r.log
+	began := time.Now()
+	r.from = from
+	r.adoptLater()
+	end := from
+	epoch := l.mu.epochs.cutEnd(from.offset).latest()
+	var scanned int64
+	for i := 0; i < len(r.list); i++ {
+		s := r.list[i]
+		if s.base < from.base || !s.exists {
+			continue
+		}
+		at := int64(0)
+		if s.base == from.base {
+			at = from.at
+		} else if s.base != end.offset && (s.base < end.offset || !l.cfg.Load().CleanupCompact) {
+			return r.cut(end, r.list[i:], nil, fmt.Sprintf("segment %020d does not begin at offset %d, where the one before it ends", s.base, end.offset))
+		}
+		v := verifier{recovery: r, segment: s, expect: max(end.offset, s.base), epoch: epoch}
+		good, bad, err := v.run(at, r.files.sizes[fileName(s.base, logSuffix)])
+		if err != nil {
+			return err
+		}
+		scanned += good - at
+		s.size, s.unsynced = good, true
+		epoch = v.epoch
+		end = mark{v.expect, s.base, good, s.summary}
+		if bad != "" {
+			return r.cut(end, r.list[i+1:], s, bad)
+		}
+	}
+	if err := r.complete(end, "the log ends there"); err != nil {
+		return err
+	}
+	l.dir.Logger().Info("log recovered", "log", l.name, "from", from.offset, "end", end.offset, "bytes", scanned, "seconds", time.Since(began).Seconds())
+	return r.keep(end)
+}
+
+// adoptLater takes the segments into the list that the state does not know.
+func (r *recovery) adoptLater() {
+	last := r.list.active().base
+	for i, base := range r.files.bases {
+		if base > last {
+			s := newSegment(base, time.Now().UnixMilli())
+			s.exists, s.size, s.sparse.lastTime = true, r.files.segments[i].Size, noTimestamp
+			r.list = append(r.list, s)
+		}
+	}
+}
+
+// complete refuses an end below what was synced and is not deleted.
+func (r *recovery) complete(end mark, reason string) error {
+	from := max(end.offset, r.start)
+	if from >= r.point || r.log.dir.Mutants()&dir.CutRot != 0 {
+		return nil
+	}
+	return &RotError{Log: r.log.name, Segment: end.base, Position: end.at, From: from, To: r.point, Detail: reason}
+}
+
+// keep ends a scan.
+func (r *recovery) keep(end mark) error {
+	r.trim(end)
+	synced := end
+	if r.point < end.offset {
+		synced = r.pointMark()
+	}
+	return r.settle(synced, end)
+}
+
+// pointMark is the recovery point's place. When no batch begins there its position is unknown, which the next round, that syncs everything, heals.
+func (r *recovery) pointMark() mark {
+	switch r.point {
+	case r.from.offset:
+		return r.from
+	case r.seen.offset:
+		return r.seen
+	}
+	m := mark{offset: r.point, base: r.list[0].base, at: -1, summary: emptySummary}
+	if i := r.list.find(r.point); i >= 0 {
+		m.base = r.list[i].base
+	}
+	return m
+}
+
+// cut ends a scan at end: s is cut there, and the segments in rest cannot follow. What is cut was never acknowledged; it is kept aside.
+func (r *recovery) cut(end mark, rest segmentList, s *segment, reason string) error {
+	l := r.log
+	if err := r.complete(end, reason); err != nil {
+		return err
+	}
+	l.dir.Logger().Warn("the log's end was not complete when the node stopped: it is cut, and what is cut kept aside; nothing of it was acknowledged",
+		"log", l.name, "directory", l.dir.Path(), "end", end.offset, "segment", end.base, "position", end.at, "reason", reason)
+	if s != nil {
+		if size := r.files.sizes[fileName(s.base, logSuffix)]; size > end.at {
+			if err := r.setAside(s, end.at, size); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range rest {
+		if err := r.setSegmentAside(x); err != nil {
+			return err
+		}
+	}
+	kept := len(r.list) - len(rest)
+	r.list = r.list[:kept:kept]
+	if err := l.dir.FS().SyncDir(l.path); err != nil {
+		l.dir.Offline(err)
+		return err
+	}
+	return r.keep(end)
+}
+
+// trim takes from epochs, producers and segment what lies beyond the end.
+func (r *recovery) trim(end mark) {
+	l := r.log
+	l.mu.epochs = l.mu.epochs.cutEnd(end.offset)
+	l.mu.producers.cutEnd(end.offset)
+	l.mu.epochsDirty, l.mu.changed = true, true
+	for _, s := range r.list[:len(r.list)-1] {
+		s.sparse.addTime(s.base, s.summary)
+		if len(s.sparse.entries) > 0 || len(s.sparse.times) > 0 {
+			l.mu.sealed = append(l.mu.sealed, s)
+		}
+	}
+}
+
+// setAside copies the end of a segment's file to a file of its own and cuts it off, synced before anything can be written over it.
+func (r *recovery) setAside(s *segment, at, size int64) (err error) {
+	l := r.log
+	f, err := l.dir.FS().Open(l.fileName(s.base, logSuffix))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := r.copyAside(f, s, at, size); err != nil {
+		if !dir.NoSpace(err) {
+			return err
+		}
+		l.dir.Logger().Warn("no space to keep what is cut", "log", l.name, "error", err)
+	}
+	if err := f.Truncate(at); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		l.dir.Offline(err)
+		return err
+	}
+	return nil
+}
+
+// maxAside bounds how much of a cut end is kept, maxAsideFiles in how many files of one log.
+const (
+	maxAside      = 64 << 20
+	maxAsideFiles = 8
+)
+
+func (r *recovery) copyAside(f vfs.File, s *segment, at, size int64) (err error) {
+	buffer := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(buffer)
+	var out vfs.File
+	for p := at; p < min(size, at+maxAside); {
+		n := min(int64(len(buffer)), size-p)
+		if err := readFull(f, buffer[:n], p); err != nil {
+			return err
+		}
+		if out == nil {
+			if allZero(buffer[:n]) && n == size-at {
+				return nil // room that the file system gave and nobody filled
+			}
+			if out, err = r.asideFile(fmt.Sprintf("%020d.%d", s.base, at)); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, out.Close()) }()
+		}
+		if _, err := out.WriteAt(buffer[:n], p-at); err != nil {
+			return err
+		}
+		p += n
+	}
+	if out == nil {
+		return nil
+	}
+	return out.Sync()
+}
+
+func allZero(p []byte) bool { return !slices.ContainsFunc(p, func(b byte) bool { return b != 0 }) }
+
+// asideFile makes a file for what is cut, and lets the oldest go when there are too many.
+func (r *recovery) asideFile(stem string) (vfs.File, error) {
+	l := r.log
+	entries, err := l.dir.FS().ReadDir(l.path)
+	if err != nil {
+		return nil, err
+	}
+	var old []string
+	for _, e := range entries {
+		if len(e.Name) > len(cutSuffix) && e.Name[len(e.Name)-len(cutSuffix):] == cutSuffix {
+			old = append(old, e.Name)
+		}
+	}
+	for len(old) >= maxAsideFiles {
+		if err := removeIfThere(l.dir.FS(), l.path+"/"+old[0]); err != nil {
+			return nil, err
+		}
+		old = old[1:]
+	}
+	for n := 0; ; n++ {
+		f, err := l.dir.FS().Create(fmt.Sprintf("%s/%s.%d%s", l.path, stem, n, cutSuffix))
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// setSegmentAside renames a whole segment that cannot follow the log's end; its hints go.
+func (r *recovery) setSegmentAside(s *segment) error {
+	l := r.log
+	name := l.fileName(s.base, logSuffix)
+	for n := 0; ; n++ {
+		target := fmt.Sprintf("%s/%020d.0.%d%s", l.path, s.base, n, cutSuffix)
+		if _, err := l.dir.FS().Stat(target); err == nil {
+			continue
+		}
+		if err := l.dir.FS().Rename(name, target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		break
+	}
+	for _, suffix := range []string{indexSuffix, timeIndexSuffix, snapshotSuffix, txnIndexSuffix} {
+		if err := removeIfThere(l.dir.FS(), l.fileName(s.base, suffix)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removeIfThere(fsys vfs.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// openDamaged opens a log whose synced part is not what was written: readable as far as it is sound, closed to appends, and untouched.
+func (r *recovery) openDamaged(rot *RotError) error {
+	l := r.log
+	l.found = r.found
+	if len(r.list) == 0 {
+		r.list = segmentList{newSegment(min(r.start, rot.From), time.Now().UnixMilli())}
+	}
+	for len(r.list) > 1 && r.list.active().base >= r.point {
+		r.list = r.list[:len(r.list)-1]
+	}
+	for i, s := range r.list {
+		if s.base == rot.Segment {
+			s.size = min(s.size, rot.Position)
+			rot.To = min(rot.To, r.list.endOf(i, r.point))
+		}
+	}
+	end := mark{r.point, r.list.active().base, r.list.active().size, r.list.active().summary}
+	if err := r.settle(end, end); err != nil {
+		return err
+	}
+	l.mu.rot = append(l.mu.rot, rot)
+	l.damagedAnywhere.Store(true)
+	l.dir.Logger().Error("a log is damaged: nothing can be appended to it", "log", l.name, "directory", l.dir.Path(), "error", rot)
+	err := failure(model.KafkaStorageError, "%v", rot)
+	l.failure.Store(&err)
+	return nil
+}
+
+// noteSnapshots finds out which snapshots belong to no segment.
+func (r *recovery) noteSnapshots() {
+	l := r.log
+	for _, offset := range r.files.snapshots {
+		if !slices.ContainsFunc(r.list, func(s *segment) bool { return s.base == offset }) {
+			l.mu.strays = append(l.mu.strays, offset)
+		}
+	}
+}
+
+// verifier checks the batches of one segment's file and takes them into the log's memory.
+type verifier struct {
+	recovery *recovery
+	segment  *segment
+	expect   int64
+	epoch    int32
+}
+
+// run checks from a position to the end of the file. It returns how far the bytes are good, and why they are not further.
+func (v *verifier) run(at, size int64) (good int64, bad string, err error) {
+	l := v.recovery.log
+	f, err := l.dir.FS().OpenRead(l.fileName(v.segment.base, logSuffix))
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buffer := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(buffer)
+	for good = at; good < size; {
+		p := buffer[:min(int64(len(buffer)), size-good)]
+		if err := readFull(f, p, good); err != nil {
+			return good, "", err
+		}
+		took, reason := v.take(p, good)
+		good += took
+		if took == 0 && reason == "" {
+			took, reason, err = v.takeLarge(f, buffer[:], good, size)
+			good += took
+		}
+		if err != nil || reason != "" {
+			return good, reason, err
+		}
+	}
+	return good, "", nil
+}
+
+// take checks the whole batches at the beginning of p.
+func (v *verifier) take(p []byte, at int64) (took int64, reason string) {
+	for {
+		b, rest, err := batch.Next(p)
+		if errors.Is(err, batch.ErrTruncated) {
+			return took, ""
+		}
+		if err == nil {
+			err = b.Check()
+		}
+		if err != nil {
+			return took, err.Error()
+		}
+		if reason := v.follows(b); reason != "" {
+			return took, reason
+		}
+		v.adopt(b, at+took)
+		took += int64(len(b))
+		p = rest
+	}
+}
+
+// takeLarge checks one batch that is larger than the buffer, piece by piece.
+func (v *verifier) takeLarge(f vfs.File, buffer []byte, at, size int64) (took int64, reason string, err error) {
+	if size-at < batch.HeaderSize {
+		return 0, fmt.Sprintf("%d bytes are less than a batch's header", size-at), nil
+	}
+	var header [batch.HeaderSize]byte
+	if err := readFull(f, header[:], at); err != nil {
+		return 0, "", err
+	}
+	b, err := checkHeader(header[:])
+	if err != nil {
+		return 0, err.Error(), nil
+	}
+	whole := int64(b.Size())
+	if whole > size-at {
+		return 0, fmt.Sprintf("a batch of %d bytes has %d of them", whole, size-at), nil
+	}
+	sum := uint32(0)
+	for p := at + crcFrom; p < at+whole; {
+		n := min(int64(len(buffer)), at+whole-p)
+		if err := readFull(f, buffer[:n], p); err != nil {
+			return 0, "", err
+		}
+		sum = crc32.Update(sum, castagnoli, buffer[:n])
+		p += n
+	}
+	if sum != b.CRC() {
+		return 0, fmt.Sprintf("stored CRC %08x, computed %08x", b.CRC(), sum), nil
+	}
+	if reason := v.follows(b); reason != "" {
+		return 0, reason, nil
+	}
+	v.adopt(b, at)
+	return whole, "", nil
+}
+
+// adopt takes a checked batch into the log's memory.
+func (v *verifier) adopt(b batch.Batch, at int64) {
+	l, s := v.recovery.log, v.segment
+	if b.BaseOffset() == v.recovery.point {
+		v.recovery.seen = mark{b.BaseOffset(), s.base, at, s.summary}
+	}
+	s.summary.add(b)
+	s.sparse.add(s.base, b.LastOffset(), at, b.Size(), int64(l.cfg.Load().IndexIntervalBytes), s.summary)
+	l.mu.producers.update(b)
+	if e, ok := l.mu.epochs.assign(b.PartitionLeaderEpoch(), b.BaseOffset()); ok {
+		l.mu.epochs = e
+	}
+	v.expect, v.epoch = b.NextOffset(), b.PartitionLeaderEpoch()
+}
+
+// follows says why a sound batch cannot stand where it stands.
+func (v *verifier) follows(b batch.Batch) string {
+	switch {
+	case b.BaseOffset() < v.expect, b.BaseOffset() > v.expect && !v.recovery.log.cfg.Load().CleanupCompact:
+		return fmt.Sprintf("a batch begins at offset %d where %d was expected", b.BaseOffset(), v.expect)
+	case b.LastOffsetDelta() < 0:
+		return "a batch ends before it begins"
+	case b.PartitionLeaderEpoch() < v.epoch:
+		return fmt.Sprintf("a batch has leader epoch %d after %d", b.PartitionLeaderEpoch(), v.epoch)
+	}
+	return ""
+}

@@ -1,0 +1,101 @@
+package plog
+
+import (
+	"fmt"
+	"path/filepath"
+	"sort"
+	"sync/atomic"
+
+	"github.com/ottla/ottla/internal/storage/dir"
+)
+
+// Suffixes of a segment's files.
+const (
+	logSuffix       = ".log"
+	indexSuffix     = ".index"
+	timeIndexSuffix = ".timeindex"
+	snapshotSuffix  = ".snapshot"
+	txnIndexSuffix  = ".txnindex"
+	deletedSuffix   = ".deleted"
+	cutSuffix       = ".cut"
+)
+
+// maxSegmentBytes is what a position in the index can express.
+const maxSegmentBytes = 1<<31 - 1
+
+// noTimestamp is the time of a segment without records.
+const noTimestamp = -1
+
+// segment is one file of the log and its hints. The list holds one reference, every reader another.
+type segment struct {
+	base int64
+	refs atomic.Int32
+
+	log, index, times dir.Handle
+
+	// Guarded by Log.mu.
+	size    int64 // bytes, those in memory included
+	created int64 // ms, for rolling a segment whose records have no times
+	summary
+	sparse sparse
+
+	// The committer's own.
+	exists     bool // the log file is there
+	unsynced   bool // written since the last sync; guarded by Log.mu
+	finished   bool // sealed, and its hints are written
+	snapshot   []byte
+	hasIndexes bool
+}
+
+// summary is what a segment knows of its records' times.
+type summary struct {
+	firstTimestamp int64 // of the first batch, its greatest
+	maxTimestamp   int64
+	maxOffset      int64 // the last offset of the batch that has maxTimestamp
+}
+
+var emptySummary = summary{noTimestamp, noTimestamp, -1}
+
+func newSegment(base, createdMs int64) *segment {
+	s := &segment{base: base, created: createdMs, summary: emptySummary}
+	s.refs.Store(1)
+	return s
+}
+
+// acquire takes a reference; false when the segment is gone.
+func (s *segment) acquire() bool {
+	for {
+		n := s.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// fileName returns Kafka's name of a segment's file.
+func fileName(base int64, suffix string) string { return fmt.Sprintf("%020d%s", base, suffix) }
+
+func (l *Log) fileName(base int64, suffix string) string {
+	return filepath.Join(l.path, fileName(base, suffix))
+}
+
+// segmentList is all segments by base offset, the last one active. It is immutable.
+type segmentList []*segment
+
+// find returns the index of the segment that would hold the offset: the last whose base is at or below it. -1 when there is none.
+func (l segmentList) find(offset int64) int {
+	return sort.Search(len(l), func(i int) bool { return l[i].base > offset }) - 1
+}
+
+func (l segmentList) active() *segment { return l[len(l)-1] }
+
+// endOf returns the first offset after segment i.
+func (l segmentList) endOf(i int, logEnd int64) int64 {
+	if i+1 < len(l) {
+		return l[i+1].base
+	}
+	return logEnd
+}

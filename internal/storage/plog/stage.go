@@ -1,0 +1,404 @@
+package plog
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// flushEntries is how many index entries gather in memory before they are written to the index file.
+const flushEntries = 512
+
+// cacheFlushBytes is how much a log with Durability Cache may have written and not synced before it is synced in the background, so that a start after a crash
+// has little to scan.
+const cacheFlushBytes = 64 << 20
+
+// gatherBelow is the size of pieces that are copied together before they are written.
+const gatherBelow = 64 << 10
+
+// staged is what a round captured of a log.
+type staged struct {
+	cut        *cut
+	generation int
+	mark       mark  // the end when the round began
+	start      int64 // the start offset in the checkpoint of this round
+	writes     []write
+	files      []*segment // whose files this round syncs
+	ok         bool       // everything was written
+	synced     bool       // everything written is being synced
+	closing    bool
+	deleting   bool
+	durable    bool // start is on disk
+}
+
+// write is a part of a chunk to be written.
+type write struct {
+	chunk    *tailChunk
+	from, to int
+}
+
+// Prepare implements dir.Log.
+func (l *Log) Prepare() dir.Needs {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var needs dir.Needs
+	if l.start.Load() != l.durableStart.Load() {
+		needs |= dir.NeedStart
+		if l.dir.Mutants()&dir.ForgetStart != 0 {
+			needs = 0
+		}
+	}
+	if l.mu.cut != nil && l.recorded > l.mu.cut.to {
+		needs |= dir.NeedRecovery
+	}
+	if !l.exists && l.dir.Recorded(l.name) {
+		needs |= dir.NeedRecovery | dir.NeedStart
+	}
+	return needs
+}
+
+// Stage implements dir.Log.
+func (l *Log) Stage(r *dir.Round) error {
+	st := &l.staged
+	if !l.capture(st) {
+		return nil
+	}
+	if st.deleting {
+		return l.stageDelete(r)
+	}
+	if l.Err() != nil { // a log that is damaged is left as it is
+		st.ok = true
+		return nil
+	}
+	if err := l.stageFiles(r); err != nil {
+		l.unwrote(st.writes)
+		return err
+	}
+	if err := l.stageTail(r); err != nil {
+		return err
+	}
+	if err := l.stageHints(r); err != nil {
+		return err
+	}
+	if err := l.stageRemovals(r); err != nil {
+		return err
+	}
+	st.ok = true
+	return l.stageSync(r)
+}
+
+// capture notes what the round is about. What is appended from here on belongs to the next one. It returns false when the log was cut since Prepare in a way that
+// the checkpoint does not know yet: then the next round, for which the cut has marked the log dirty, does it all.
+func (l *Log) capture(st *staged) bool {
+	clear(st.writes)
+	clear(st.files)
+	*st = staged{writes: st.writes[:0], files: st.files[:0], start: st.start, durable: st.durable}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.durableStart.Load()
+	if st.durable {
+		known = st.start
+	}
+	if c := l.mu.cut; c != nil && (l.recorded > c.to || known != l.start.Load()) && l.dir.Mutants()&dir.ForgetStart == 0 {
+		return false
+	}
+	st.cut, l.mu.cut = l.mu.cut, nil
+	st.generation = l.mu.generation
+	st.closing, st.deleting = l.mu.closing, l.mu.deleting
+	s := (*l.segments.Load()).active()
+	st.mark = mark{l.end.Load(), s.base, s.size, s.summary}
+	for _, c := range l.mu.tail {
+		if c.written < c.filled {
+			c.writing = true
+			st.writes = append(st.writes, write{c, c.written, c.filled})
+		}
+	}
+	return true
+}
+
+// stageFiles makes what the log needs before bytes can be written: its directory, the end of an interrupted cut, new segments' files.
+func (l *Log) stageFiles(r *dir.Round) error {
+	if !l.exists {
+		if err := l.createDirectory(r); err != nil {
+			return err
+		}
+	}
+	if err := l.stageCut(r); err != nil {
+		return err
+	}
+	list := *l.segments.Load()
+	for i := len(list) - 1; i >= 0 && !list[i].exists; i-- {
+		if err := l.createSegment(r, list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) createDirectory(r *dir.Round) error {
+	if err := r.FS().MkdirAll(l.path); err != nil {
+		return err
+	}
+	if err := l.writeIdentity(r); err != nil {
+		return err
+	}
+	r.SyncDir(l.path)
+	r.SyncDir(l.dir.Path())
+	l.exists = true
+	return nil
+}
+
+func (l *Log) createSegment(r *dir.Round, s *segment) error {
+	if _, err := r.Open(&s.log, l.fileName(s.base, logSuffix), true); err != nil {
+		return err
+	}
+	s.exists = true
+	l.mu.Lock()
+	s.unsynced = true // its size and existence
+	l.mu.Unlock()
+	r.SyncDir(l.path)
+	if s.snapshot != nil {
+		if err := l.writeHint(r, fileName(s.base, snapshotSuffix), s.snapshot); err != nil {
+			return errors.Join(err, r.Release(&s.log))
+		}
+		l.mu.Lock()
+		l.mu.snapshotAt = s.base
+		l.mu.Unlock()
+		s.snapshot = nil
+	}
+	return r.Release(&s.log)
+}
+
+// stageTail writes what was captured, segment by segment.
+func (l *Log) stageTail(r *dir.Round) error {
+	writes := l.staged.writes
+	var failed error
+	done := 0
+	for done < len(writes) {
+		s := writes[done].chunk.segment
+		n := done + 1
+		for n < len(writes) && writes[n].chunk.segment == s {
+			n++
+		}
+		if failed = l.writeSegment(r, s, writes[done:n]); failed != nil {
+			break
+		}
+		l.wrote(writes[done:n], s)
+		done = n
+	}
+	l.unwrote(writes[done:])
+	return failed
+}
+
+// writeSegment writes consecutive parts of one segment, small ones gathered.
+func (l *Log) writeSegment(r *dir.Round, s *segment, writes []write) (err error) {
+	f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Release(&s.log)) }()
+	var gathered []byte
+	var at int64
+	flush := func() error {
+		if len(gathered) == 0 {
+			return nil
+		}
+		err := r.Write(f, gathered, at)
+		gathered = gathered[:0]
+		return err
+	}
+	for i, w := range writes {
+		p := w.chunk.Buf[w.from:w.to]
+		pos := w.chunk.at + int64(w.from)
+		single := len(gathered) == 0 && (i+1 == len(writes) || len(p) >= gatherBelow)
+		if single {
+			if err := r.Write(f, p, pos); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(gathered)+len(p) > dir.MaxChunk {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if len(gathered) == 0 {
+			gathered, at = r.Scratch()[:0], pos
+		}
+		gathered = append(gathered, p...)
+	}
+	return flush()
+}
+
+// wrote marks parts as written and offers full chunks to whoever needs memory.
+func (l *Log) wrote(writes []write, s *segment) {
+	var n int64
+	l.mu.Lock()
+	s.unsynced = true
+	for i := range writes {
+		w := &writes[i]
+		c := w.chunk
+		c.writing = false
+		if to := min(w.to, c.filled); !c.gone && to > c.written { // the rest was cut off meanwhile
+			n += int64(to - c.written)
+			c.written = to
+		}
+	}
+	l.mu.Unlock()
+	l.settleChunks(writes)
+	if n > 0 {
+		l.dir.Share().Unwritten(-n)
+	}
+}
+
+// unwrote lets go of parts that were not written.
+func (l *Log) unwrote(writes []write) {
+	l.mu.Lock()
+	for _, w := range writes {
+		w.chunk.writing = false
+	}
+	l.mu.Unlock()
+	l.settleChunks(writes)
+}
+
+// settleChunks gives chunks to the memory: those cut off meanwhile at once, written ones when they are asked for.
+func (l *Log) settleChunks(writes []write) {
+	for _, w := range writes {
+		c := w.chunk
+		l.mu.Lock()
+		release := c.claimLocked()
+		evictable := !c.gone && c.written == c.filled && !c.busy
+		l.mu.Unlock()
+		switch {
+		case release:
+			c.Release()
+		case evictable:
+			c.Evictable(c)
+		}
+	}
+}
+
+// stageSync names the files that must be synced before the round can be settled.
+func (l *Log) stageSync(r *dir.Round) error {
+	st := &l.staged
+	c := l.cfg.Load()
+	l.mu.Lock()
+	unsynced := st.mark.offset - l.mu.syncedMark.offset
+	st.synced = c.Durability == Sync || st.closing || l.mu.wantSync || unsynced >= c.FlushMessages
+	l.mu.wantSync = false
+	list := *l.segments.Load()
+	var bytes int64
+	for i := len(list) - 1; i >= 0 && list[i].base >= l.mu.syncedMark.base; i-- {
+		if list[i].unsynced {
+			st.files = append(st.files, list[i])
+			bytes += list[i].size
+		}
+	}
+	background := !st.synced && len(st.files) > 0 && !l.mu.flushing && (len(st.files) > 1 || list.active().size-l.mu.syncedMark.at >= cacheFlushBytes)
+	if background {
+		l.mu.flushing = true
+	}
+	l.mu.Unlock()
+	if background {
+		m := l.mark()
+		l.dir.Later(0, func() { l.flush(m) })
+	}
+	if !st.synced {
+		clear(st.files)
+		st.files = st.files[:0]
+		return nil
+	}
+	for _, s := range st.files {
+		f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
+		if err != nil {
+			return err
+		}
+		r.Sync(&s.log, f)
+	}
+	return nil
+}
+
+func (l *Log) mark() flushMark {
+	return flushMark{mark: l.staged.mark, generation: l.staged.generation}
+}
+
+// Written implements dir.Log.
+func (l *Log) Written() {
+	st := &l.staged
+	if !st.ok {
+		return
+	}
+	l.mu.Lock()
+	moved := st.generation == l.mu.generation && st.mark.offset != l.mu.writtenMark.offset
+	if moved {
+		l.mu.writtenMark = st.mark
+		l.written.Store(st.mark.offset)
+	}
+	l.mu.Unlock()
+	if moved {
+		l.notify()
+	}
+}
+
+// Settle implements dir.Log.
+func (l *Log) Settle(err error) {
+	st := &l.staged
+	if err != nil {
+		l.finish(err)
+		return
+	}
+	moved := false
+	l.mu.Lock()
+	if st.ok && st.synced {
+		for _, s := range st.files {
+			s.unsynced = false
+		}
+		if st.generation == l.mu.generation && st.mark.offset >= l.mu.syncedMark.offset {
+			moved = st.mark.offset != l.mu.syncedMark.offset
+			l.mu.syncedMark = st.mark
+			l.synced.Store(st.mark.offset)
+			l.mu.lastFlush = 0
+		}
+	}
+	if st.durable && l.durableStart.Load() != st.start {
+		l.durableStart.Store(st.start)
+		moved = true
+	}
+	l.mu.Unlock()
+	if moved {
+		l.notify()
+	}
+	if st.ok && (st.closing || st.deleting) {
+		l.finish(nil)
+	}
+}
+
+// writeHint replaces a small file without syncing it: losing it costs time at the next start, no more.
+func (l *Log) writeHint(r *dir.Round, name string, data []byte) (err error) {
+	path := l.path + "/" + name
+	f, err := r.FS().Create(path + ".tmp")
+	if errors.Is(err, fs.ErrExist) {
+		if err = r.FS().Remove(path + ".tmp"); err == nil {
+			f, err = r.FS().Create(path + ".tmp")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = r.Write(f, data, 0)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return r.FS().Rename(path+".tmp", path)
+}
+
+// openHint opens a segment's index file, making it when it is missing.
+func openHint(r *dir.Round, h *dir.Handle, name string) (vfs.File, error) {
+	f, err := r.Open(h, name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.Open(h, name, true)
+	}
+	return f, err
+}

@@ -1,0 +1,259 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"sync"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+)
+
+const (
+	// windowSize is how much a walk over small batches reads at once.
+	windowSize = 64 << 10
+	// largeBatch is the size from which a walk reads headers only.
+	largeBatch = 8 << 10
+)
+
+var windows = sync.Pool{New: func() any { return new([windowSize]byte) }}
+
+// sizeOf returns a segment's size in bytes, memory included.
+func (l *Log) sizeOf(s *segment) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.size
+}
+
+// readAt reads up to len(p) bytes of a segment at a position, from memory where it has them, else from the file. It returns fewer only where the two meet, and
+// io.ErrUnexpectedEOF when there are none.
+func (l *Log) readAt(s *segment, p []byte, at int64) (int, error) {
+	n, until := l.readTail(s, p, at)
+	if n > 0 {
+		return n, nil
+	}
+	if until < int64(len(p)) {
+		p = p[:until]
+	}
+	h := l.dir.Handles()
+	f, err := h.Acquire(l.dir.FS(), &s.log, l.fileName(s.base, logSuffix), false)
+	if err != nil {
+		return 0, &DiskError{err}
+	}
+	n, err = f.ReadAt(p, at)
+	if e := h.Release(&s.log); e != nil && err == nil {
+		err = e
+	}
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil, errors.Is(err, io.EOF):
+		return 0, io.ErrUnexpectedEOF
+	}
+	return 0, &DiskError{err}
+}
+
+// readTail copies what memory has at a position; without any, until says how many bytes lie before memory's first.
+func (l *Log) readTail(s *segment, p []byte, at int64) (n int, until int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tail := l.mu.tail
+	i := sort.Search(len(tail), func(i int) bool {
+		c := tail[i]
+		return c.segment.base > s.base || c.segment == s && c.end() > at
+	})
+	for ; i < len(tail) && tail[i].segment == s && n < len(p); i++ {
+		c := tail[i]
+		if c.at > at {
+			if n == 0 {
+				return 0, c.at - at
+			}
+			break
+		}
+		k := copy(p[n:], c.Buf[at-c.at:c.filled])
+		n += k
+		at += int64(k)
+	}
+	if n == 0 {
+		return 0, max(0, s.size-at)
+	}
+	return n, 0
+}
+
+// readExactly fills p from a segment.
+func (l *Log) readExactly(s *segment, p []byte, at int64) error {
+	for len(p) > 0 {
+		n, err := l.readAt(s, p, at)
+		if err != nil {
+			return err
+		}
+		p, at = p[n:], at+int64(n)
+	}
+	return nil
+}
+
+// walk calls f for the batches of a segment from position from to position to, which must be batch boundaries, until it returns false. Small batches come whole, of
+// large ones only the header. What cannot be a batch there is a *RotError.
+func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) bool) error {
+	buffer := windows.Get().(*[windowSize]byte)
+	defer windows.Put(buffer)
+	w := window{log: l, segment: s, buf: buffer[:], until: to}
+	expect := s.base
+	size := int64(0)
+	for at := from; at < to; at += size {
+		b, err := w.header(at, size)
+		if err != nil {
+			return l.damaged(s, at, expect, err)
+		}
+		size = int64(b.Size())
+		switch {
+		case b.BaseOffset() < expect || b.LastOffsetDelta() < 0:
+			return l.rotten(s, at, expect, fmt.Sprintf("a batch of offsets %d to %d stands where offset %d was expected", b.BaseOffset(), b.LastOffset(), expect))
+		case at+size > to:
+			return l.rotten(s, at, expect, fmt.Sprintf("a batch of %d bytes stands %d bytes before the end", size, to-at))
+		}
+		if size <= windowSize && (size <= largeBatch || b.IsControl()) {
+			if b, err = w.whole(at, int(size)); err != nil {
+				return l.damaged(s, at, expect, err)
+			}
+		}
+		if !f(b, at) {
+			return nil
+		}
+		expect = b.NextOffset()
+	}
+	return nil
+}
+
+// window is the part of a segment that a walk holds.
+type window struct {
+	log     *Log
+	segment *segment
+	buf     []byte
+	at      int64
+	n       int
+	until   int64
+}
+
+// header returns at least the header of the batch at a position; last is the size of the one before, which tells how far ahead reading pays.
+func (w *window) header(at, last int64) (batch.Batch, error) {
+	if p := w.have(at, batch.HeaderSize); p != nil {
+		return checkHeader(p)
+	}
+	want := len(w.buf)
+	if last > largeBatch {
+		want = batch.HeaderSize
+	}
+	if err := w.fill(at, want); err != nil {
+		return nil, err
+	}
+	p := w.have(at, batch.HeaderSize)
+	if p == nil {
+		return nil, fmt.Errorf("%d bytes are left, less than a batch's header", w.until-at)
+	}
+	return checkHeader(p)
+}
+
+func (w *window) whole(at int64, size int) (batch.Batch, error) {
+	if p := w.have(at, size); p != nil {
+		return batch.Batch(p[:size:size]), nil
+	}
+	if err := w.fill(at, len(w.buf)); err != nil {
+		return nil, err
+	}
+	p := w.have(at, size)
+	if p == nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return batch.Batch(p[:size:size]), nil
+}
+
+func (w *window) have(at int64, n int) []byte {
+	if at < w.at || at+int64(n) > w.at+int64(w.n) {
+		return nil
+	}
+	return w.buf[at-w.at : w.n]
+}
+
+// fill reads from a position on, as much as wanted and there is.
+func (w *window) fill(at int64, want int) error {
+	want = int(min(int64(want), w.until-at))
+	w.at, w.n = at, 0
+	if err := w.log.readExactly(w.segment, w.buf[:want], at); err != nil {
+		return err
+	}
+	w.n = want
+	return nil
+}
+
+// checkHeader refuses what cannot be the header of a batch, so that its length may be followed.
+func checkHeader(p []byte) (batch.Batch, error) {
+	_, _, err := batch.Next(p[:batch.HeaderSize])
+	if err != nil && !errors.Is(err, batch.ErrTruncated) {
+		return nil, err
+	}
+	return batch.Batch(p[:batch.HeaderSize]), nil
+}
+
+// damaged tells bytes that are not there or make no sense from a disk that cannot be read.
+func (l *Log) damaged(s *segment, at, offset int64, err error) error {
+	if _, ok := errors.AsType[*DiskError](err); ok {
+		return err
+	}
+	return l.rotten(s, at, offset, err.Error())
+}
+
+// rotten makes the error for bytes that are not what was written, and remembers and reports it once. Everything from the offset to the end of the segment counts as
+// unreadable: without a sound length nobody knows where the next batch begins.
+func (l *Log) rotten(s *segment, at, offset int64, detail string) error {
+	list := *l.segments.Load()
+	to := l.end.Load()
+	for i, x := range list {
+		if x == s {
+			to = list.endOf(i, to)
+		}
+	}
+	e := &RotError{Log: l.name, Segment: s.base, Position: at, From: offset, To: to, Detail: detail}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range l.mu.rot {
+		if x.Segment == e.Segment && x.Position == e.Position {
+			return x
+		}
+	}
+	if len(l.mu.rot) < maxRot {
+		l.mu.rot = append(l.mu.rot, e)
+		l.damagedAnywhere.Store(true)
+		l.dir.Logger().Error("a log is damaged", "log", l.name, "directory", l.dir.Path(), "error", e)
+	}
+	return e
+}
+
+// maxRot is how many damaged places of a log are remembered.
+const maxRot = 64
+
+// Rot lists the damaged places that were found since the log was opened.
+func (l *Log) Rot() []*RotError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]*RotError(nil), l.mu.rot...)
+}
+
+// sound returns the error of the damage that holds an offset, and the first offset at or after it, up to upTo, at which damage begins.
+func (l *Log) sound(from, upTo int64) (int64, error) {
+	if !l.damagedAnywhere.Load() {
+		return upTo, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range l.mu.rot {
+		if x.From <= from && from < x.To {
+			return from, x
+		}
+		if x.From > from {
+			upTo = min(upTo, x.From)
+		}
+	}
+	return upTo, nil
+}
