@@ -4,16 +4,16 @@ import "io"
 
 // Body is the body of one response, without header and frame size.
 //
-// Len is asked once, before WriteTo, and WriteTo writes exactly that many bytes or returns an error. Its writer gathers small writes and passes large ones on,
-// so a Body writes its parts as they are. Close is called once, after WriteTo or instead of it.
+// Len does not change, and WriteTo writes exactly that many bytes or returns an error. Its writer gathers small writes and passes large ones on, so a Body
+// writes its parts as they are. An error of the writer ends the connection quietly; any other is logged. Close is called once, after WriteTo or instead of it.
 type Body interface {
 	Len() int
 	WriteTo(w io.Writer) (int64, error)
 	Close()
 }
 
-// Holder is a Body that holds less memory than its length, because the rest is in files or is reserved already. The server reserves what a large or waiting
-// body holds; without this method that is its length.
+// Holder is a Body that holds less memory than its length, because the rest is in files. What a large or waiting body holds is reserved when Answer.Memory did
+// not; without this method that is its length.
 type Holder interface {
 	Held() int
 }

@@ -45,7 +45,7 @@ type Conn struct {
 	frameSize  atomic.Int64
 	frameHave  atomic.Int64
 	readerWait atomic.Int64 // the reader waits for memory
-	writerWait atomic.Int64 // the writer, or a handler on it, does
+	writerWait atomic.Int64 // the writer does
 	writeSince atomic.Int64 // a write is in the system's hands
 	held       [purposes]atomic.Int64
 }
@@ -84,29 +84,30 @@ func (c *Conn) Timer(d time.Duration) *time.Timer {
 	return c.timer
 }
 
-// Reserve takes n bytes of the node's request memory for an answer's body, for use within Wait or Body. It waits for them until the connection ends. More
-// than AnswerLimit is refused.
-func (c *Conn) Reserve(n int) error { return c.reserve(int64(n), forAnswer, &c.writerWait) }
+// reserve waits for memory until the connection ends. The mark is readerWait or writerWait, after who asks. What is ready to leave does not wait with it.
+func (c *Conn) reserve(n int64, p purpose, mark *atomic.Int64) error {
+	return c.reserveOf(n, p, false, mark)
+}
 
-// Release gives back what Reserve took.
-func (c *Conn) Release(n int) { c.release(int64(n), forAnswer) }
-
-// AnswerLimit is the most that one Reserve can take.
-func (c *Conn) AnswerLimit() int { return int(c.server.budget.answerShare()) }
-
-func (c *Conn) reserve(n int64, p purpose, since *atomic.Int64) error {
-	if p == forAnswer && n > c.server.budget.answerShare() {
-		return fmt.Errorf("%d bytes for one answer are more than the %d bytes that are set aside", n, c.server.budget.answerShare())
+// reserveOf is reserve, also for a frame that is growing.
+func (c *Conn) reserveOf(n int64, p purpose, growing bool, mark *atomic.Int64) error {
+	if c.server.budget.tryReserve(c, n, p, growing) {
+		c.held[p].Add(n)
+		return nil
 	}
-	if err := c.server.budget.reserve(c, n, p, since, c.stop); err != nil {
+	if mark == &c.writerWait || c.unsent.Load() == 0 {
+		c.out.flush()
+	}
+	if err := c.server.budget.reserve(c, n, p, growing, mark, c.stop); err != nil {
 		return err
 	}
 	c.held[p].Add(n)
+	c.lastRead.Store(c.server.sinceStart(time.Now())) // the wait was not the peer's
 	return nil
 }
 
 func (c *Conn) tryReserve(n int64, p purpose) bool {
-	if !c.server.budget.tryReserve(n, p) {
+	if !c.server.budget.tryReserve(c, n, p, false) {
 		return false
 	}
 	c.held[p].Add(n)
@@ -126,11 +127,15 @@ func (c *Conn) run() {
 			c.lastWords(cause, c.route(c.request.Key))
 		}
 	}()
-	c.drain(c.read())
+	why := c.read()
 	if c.unsent.Load() == 0 {
 		c.out.flush()
 	}
 	c.queue.close()
+	if why == closedByAnswer {
+		c.writing.Wait() // what the handler let park before it is answered in its own time
+	}
+	c.drain(why)
 	c.writing.Wait()
 	c.out.drop()
 	_ = c.socket.Close() // the answers are out or cannot be sent; there is nobody to tell

@@ -26,7 +26,11 @@ type Answer struct {
 	Wait func(stop <-chan struct{})
 	// Ready, where there is a Wait, tells without blocking whether Wait would return at once. It lets answers that became ready together leave together.
 	Ready func() bool
-	// Body makes the body, after Wait if there is one. It may return nil for "no response after all".
+	// Memory is what Body and the body it returns will take, in bytes. It is reserved after Wait and before Body, and released when the body has been sent.
+	// Zero leaves it to the server, which reserves what a large or waiting body holds once it is made.
+	Memory int
+	// Body makes the body, after Wait if there is one. It may return nil for "no response after all". After stop has closed it is still called: what it
+	// returns is sent if that can be done soon, and closed in any case.
 	Body func() Body
 	// None says that the client expects no response, as with acks=0.
 	None bool

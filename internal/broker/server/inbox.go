@@ -16,9 +16,9 @@ const (
 
 // inbox takes a connection's bytes apart into frames.
 //
-// While nothing is buffered the connection reads into its own small buffer, so that waiting costs no shared memory. A frame that does not fit there, or a peer
-// that fills it, moves reading to a bulk buffer; that goes back as soon as all that was in it has been served. A frame that does not fit the bulk buffer gets
-// one of its own and is read straight into it.
+// While nothing is buffered the connection reads into its own small buffer, so that waiting costs no shared memory. A peer that fills it, be it with one frame or
+// with many, moves reading to a bulk buffer; that goes back as soon as all that was in it has been served. A frame that does not fit the bulk buffer gets one of
+// its own and is read straight into it.
 type inbox struct {
 	own        [ownSize]byte
 	bulk       *buffer
@@ -51,7 +51,7 @@ func (in *inbox) next(c *Conn) (frame []byte, why reason) {
 				in.framesTaken = true
 				return head[sizePrefix : sizePrefix+size : sizePrefix+size], open
 			}
-			if sizePrefix+size > bulkSize {
+			if sizePrefix+size > bulkSize && in.paid() {
 				return in.nextLarge(c, size)
 			}
 			if why := in.half(c, size, have); why != open {
@@ -71,7 +71,8 @@ func (in *inbox) letGo(c *Conn) {
 	if in.large != nil {
 		in.large.free()
 		in.large = nil
-		c.release(in.largeHeld, forFrame)
+		c.held[forFrame].Add(-in.largeHeld)
+		c.server.budget.settle(c, in.largeHeld)
 		in.largeHeld = 0
 	}
 	if poisoning {
@@ -81,9 +82,9 @@ func (in *inbox) letGo(c *Conn) {
 		return
 	}
 	in.start, in.end = 0, 0
+	in.filled = false
 	if in.bulk != nil {
-		in.leaveBulk(c)
-		in.filled = false // start with the small buffer again: the peer may have nothing more to say
+		in.leaveBulk(c) // the peer may have nothing more to say
 	}
 }
 
@@ -108,28 +109,33 @@ func (in *inbox) judge(c *Conn, head []byte, size int) reason {
 	return open
 }
 
+// paid tells whether the peer has sent as much as the small buffer takes. What it announces does not count.
+func (in *inbox) paid() bool { return in.bulk != nil || in.end-in.start == ownSize }
+
 // half notes that a frame of size bytes, 0 when that is not known yet, is half received, and makes room for what is missing.
 func (in *inbox) half(c *Conn, size, have int) reason {
 	if have > 0 {
-		c.noteFrame(in.arrived, size+sizePrefix, have)
+		c.noteFrame(in.arrived, size, have)
 	}
-	if in.bulk == nil && (sizePrefix+size > ownSize || in.filled && size > 0) {
-		// With the frame fitting the small buffer the bulk one would only save system calls: do not wait for it then.
-		if sizePrefix+size > ownSize {
-			if err := c.reserve(bulkSize, forFrame, &c.readerWait); err != nil {
-				return c.starved(err)
-			}
-		} else if !c.tryReserve(bulkSize, forFrame) {
-			in.compact()
-			return open
+	switch {
+	case in.bulk != nil:
+	case in.paid():
+		if err := c.reserve(bulkSize, forFrame, &c.readerWait); err != nil {
+			return c.starved(err)
 		}
-		in.bulk = newBuffer(bulkSize)
-		in.end = copy(in.bulk.bytes, in.buf[in.start:in.end])
-		in.start = 0
-		in.buf = in.bulk.bytes
+		in.enterBulk()
+	case in.filled && c.tryReserve(bulkSize, forFrame):
+		in.enterBulk() // the small buffer would do, with more system calls
 	}
 	in.compact()
 	return open
+}
+
+func (in *inbox) enterBulk() {
+	in.bulk = newBuffer(bulkSize)
+	in.end = copy(in.bulk.bytes, in.buf[in.start:in.end])
+	in.start = 0
+	in.buf = in.bulk.bytes
 }
 
 func (in *inbox) compact() {
@@ -211,7 +217,7 @@ func (in *inbox) nextLarge(c *Conn, size int) ([]byte, reason) {
 // grow replaces large by a buffer of size bytes with the same beginning.
 func (in *inbox) grow(c *Conn, size int) reason {
 	more := int64(size) - in.largeHeld
-	if err := c.reserve(more, forFrame, &c.readerWait); err != nil {
+	if err := c.reserveOf(more, forFrame, true, &c.readerWait); err != nil {
 		return c.starved(err)
 	}
 	in.largeHeld += more

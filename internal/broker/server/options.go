@@ -16,7 +16,7 @@ type Options struct {
 	Listeners []Listener
 
 	// BudgetBytes is the memory that requests and answers in flight may take together. It must fit one request of MaxRequestBytes with a third to spare. The
-	// default does, and is 192 MiB at least.
+	// default does, and is 256 MiB at least.
 	BudgetBytes int64
 	// MaxRequestBytes is the largest frame that is accepted (socket.request.max.bytes, default 100 MiB).
 	MaxRequestBytes int
@@ -83,7 +83,7 @@ func (l *Limits) listener(name string) ListenerLimits {
 
 const (
 	defaultMaxRequestBytes = 100 << 20
-	defaultBudgetBytes     = 192 << 20
+	defaultBudgetBytes     = 256 << 20
 	defaultIdleTimeout     = 10 * time.Minute
 	defaultFrameTimeout    = 30 * time.Second
 	defaultMemoryTimeout   = 30 * time.Second

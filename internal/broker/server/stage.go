@@ -69,9 +69,8 @@ func (c *Conn) stageOne(r *route, body []byte, p *parked) reason {
 		}
 	}
 	a := &p.answer
-	if a.Wait == nil && a.Body != nil && !a.None {
-		p.body = a.Body()
-		a.Body = nil
+	if a.Wait == nil && a.Body != nil {
+		c.makeBody(p, &c.readerWait)
 		a.None = p.body == nil
 	}
 	return open
@@ -119,7 +118,7 @@ func (c *Conn) deliver(p *parked) reason {
 	if c.unsent.Load() > 0 || a.Wait != nil && (a.Ready == nil || !a.Ready()) {
 		c.park(p)
 	} else {
-		c.finish(p)
+		c.finish(p, &c.readerWait)
 	}
 	if end {
 		return closedByAnswer
@@ -132,9 +131,7 @@ func (c *Conn) park(p *parked) {
 	if c.unsent.Load() == 0 {
 		c.out.flush() // the writer's from here on
 	}
-	if p.body != nil {
-		c.hold(p, &c.readerWait)
-	}
+	c.hold(p, 0, &c.readerWait)
 	if !c.started {
 		c.started = true
 		c.writing.Go(c.write)
@@ -145,10 +142,26 @@ func (c *Conn) park(p *parked) {
 	}
 }
 
-// hold reserves what a made body takes. A connection that ended meanwhile holds nothing: its bodies are about to be dropped.
-func (c *Conn) hold(p *parked, since *atomic.Int64) {
-	n := min(int64(held(p.body)), c.server.budget.answerShare())
-	if n > 0 && c.reserve(n, forAnswer, since) == nil {
-		p.held = int(n)
+// makeBody runs an answer's Body with the memory that it asks for. A connection that has ended gets none; its bodies are about to be dropped.
+func (c *Conn) makeBody(p *parked, mark *atomic.Int64) {
+	c.reserveBody(p, p.answer.Memory, mark)
+	p.body = p.answer.Body()
+	p.answer.Body = nil
+}
+
+// hold reserves what a made body takes beyond free bytes, unless that has been done.
+func (c *Conn) hold(p *parked, free int, mark *atomic.Int64) {
+	if p.body == nil || p.held > 0 {
+		return
+	}
+	if n := held(p.body); n > free {
+		c.reserveBody(p, n, mark)
+	}
+}
+
+func (c *Conn) reserveBody(p *parked, n int, mark *atomic.Int64) {
+	most := min(int64(n), c.server.budget.mostOf(forAnswer))
+	if most > 0 && c.reserve(most, forAnswer, mark) == nil {
+		p.held = int(most)
 	}
 }

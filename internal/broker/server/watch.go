@@ -57,7 +57,12 @@ func (c *Conn) overdue(now int64) reason {
 	if w := c.writerWait.Load(); w != 0 && (waiting == 0 || w < waiting) {
 		waiting = w
 	}
-	quiet := time.Duration(now - max(read, write))
+	quiet := now - max(read, write)
+	if writing != 0 {
+		quiet = now - writing // what was parked for hours and leaves now is not idle
+	} else if c.unsent.Load() > 0 {
+		quiet = 0
+	}
 	switch {
 	case waiting != 0:
 		if time.Duration(now-waiting) > o.MemoryTimeout {
@@ -68,7 +73,7 @@ func (c *Conn) overdue(now int64) reason {
 		if time.Duration(now-read) > o.FrameTimeout || time.Duration(now-since) > allowed {
 			return closedSlowFrame
 		}
-	case o.IdleTimeout > 0 && quiet > o.IdleTimeout && (c.unsent.Load() == 0 || writing != 0):
+	case o.IdleTimeout > 0 && time.Duration(quiet) > o.IdleTimeout:
 		return closedIdle
 	}
 	return open
@@ -89,33 +94,39 @@ func (c *Conn) expire(why reason) {
 	c.cut(why)
 }
 
-// shed looks after a shortage of memory and reports whether there is one. When nobody who waits was granted anything for a while, those who hold memory are in
-// each other's way, or in everybody's: connections are closed until the first in line can go on.
+// shed looks after a shortage of memory and reports whether there is one. Connections that hold memory and have made no progress for the stall timeout are
+// closed while others wait for it. When nonetheless nobody who waits was granted anything for as long, those who hold memory are in each other's way: they are
+// closed one after another until the first in line can go on.
 func (s *Server) shed(now time.Time, connections []*Conn) bool {
 	short, ok := s.budget.shortage()
 	if !ok {
 		return false
 	}
-	if now.Sub(short.since) < s.options.StallTimeout {
-		return true
-	}
 	var obstacles []obstacle
 	for _, c := range connections {
-		if c == short.first {
+		if c == short.first || !short.concerns(c) {
 			continue
 		}
-		if o, ok := c.obstacle(s.sinceStart(now), s.options.StallTimeout); ok {
+		o := c.obstacle(s.sinceStart(now), s.options.StallTimeout)
+		switch o.rank {
+		case rankNone:
+		case rankStalled:
+			short.giveBack(c)
+			c.expire(closedStalled)
+		default:
 			obstacles = append(obstacles, o)
 		}
+	}
+	if now.Sub(short.since) < s.options.StallTimeout {
+		return true
 	}
 	slices.SortFunc(obstacles, func(a, b obstacle) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.worth, b.worth)) })
 	for _, o := range obstacles {
 		if short.relieved() {
 			break
 		}
-		if short.giveBack(o.conn) {
-			o.conn.expire(closedStalled)
-		}
+		short.giveBack(o.conn)
+		o.conn.expire(closedStalled)
 	}
 	return true
 }
@@ -123,34 +134,34 @@ func (s *Server) shed(now time.Time, connections []*Conn) bool {
 // obstacle is a connection that holds memory and does not serve a request right now, with the order in which such are closed.
 type obstacle struct {
 	conn  *Conn
-	rank  int   // lower goes first
+	rank  int
 	worth int64 // within a rank, lower goes first
 }
 
 const (
-	rankStalled = iota // neither sent nor took anything for the stall timeout; the longest first
+	rankNone    = iota // holds nothing, or will give it back by itself
+	rankStalled        // neither sent nor took anything for the stall timeout
 	rankSlow           // sends a frame; the slowest first
 	rankWaiting        // waits for memory itself; the youngest first
-	rankQueued         // has answers behind one that waits for something else
+	rankQueued         // has answers behind one that waits for something else; the longest silent first
 )
 
-func (c *Conn) obstacle(now int64, stall time.Duration) (obstacle, bool) {
-	if c.held[forFrame].Load()+c.held[forAnswer].Load() == 0 {
-		return obstacle{}, false
-	}
+func (c *Conn) obstacle(now int64, stall time.Duration) obstacle {
 	frame, writing, waiting := c.frameSince.Load(), c.writeSince.Load(), max(c.readerWait.Load(), c.writerWait.Load())
 	read := c.lastRead.Load()
 	switch {
-	case writing != 0 && time.Duration(now-writing) >= stall:
-		return obstacle{c, rankStalled, writing}, true
+	case writing != 0:
+		if time.Duration(now-writing) >= stall {
+			return obstacle{c, rankStalled, writing}
+		}
 	case waiting != 0:
-		return obstacle{c, rankWaiting, -waiting}, true
+		return obstacle{c, rankWaiting, -waiting}
 	case frame != 0 && time.Duration(now-read) >= stall:
-		return obstacle{c, rankStalled, read}, true
+		return obstacle{c, rankStalled, read}
 	case frame != 0 && now > frame:
-		return obstacle{c, rankSlow, c.frameHave.Load() * int64(time.Second) / max(now-frame, int64(time.Millisecond))}, true
-	case writing == 0 && c.unsent.Load() > 0 && c.held[forAnswer].Load() > 0:
-		return obstacle{c, rankQueued, read}, true
+		return obstacle{c, rankSlow, c.frameHave.Load() * int64(time.Second) / max(now-frame, int64(time.Millisecond))}
+	case c.unsent.Load() > 0 && c.held[forAnswer].Load() > 0:
+		return obstacle{c, rankQueued, read}
 	}
-	return obstacle{}, false
+	return obstacle{}
 }

@@ -1,6 +1,9 @@
 package server
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // write is the writer: it waits for each answer in turn and writes those that are ready together in one go.
 func (c *Conn) write() {
@@ -26,13 +29,13 @@ func (c *Conn) write() {
 		if p.answer.Wait != nil && (p.answer.Ready == nil || !p.answer.Ready()) {
 			flush()
 		}
-		c.finish(&p)
+		c.finish(&p, &c.writerWait)
 		written++
 	}
 }
 
-// finish waits for an answer, makes its body and puts it in the outbox. It runs on whoever owns the outbox.
-func (c *Conn) finish(p *parked) {
+// finish waits for an answer, makes its body unless it is made, and puts it in the outbox. It runs on whoever owns that.
+func (c *Conn) finish(p *parked, mark *atomic.Int64) {
 	a := &p.answer
 	ready := p.served
 	if a.Wait != nil {
@@ -41,20 +44,16 @@ func (c *Conn) finish(p *parked) {
 		p.route.metrics.parked.ObserveDuration(ready.Sub(p.served))
 	}
 	if a.Body != nil {
-		p.body = a.Body()
+		c.makeBody(p, mark)
 	}
-	if p.body != nil {
-		if p.held == 0 && held(p.body) > freeCost {
-			c.hold(p, &c.writerWait)
-		}
-		if a.None {
-			p.body.Close()
-		} else {
-			c.out.send(p, ready)
-		}
-		if p.held > 0 {
-			c.release(int64(p.held), forAnswer)
-		}
+	c.hold(p, freeCost, mark)
+	if p.body != nil && a.None {
+		p.body.Close()
+	} else if p.body != nil {
+		c.out.send(p, ready)
+	}
+	if p.held > 0 {
+		c.release(int64(p.held), forAnswer)
 	}
 	*p = parked{}
 }
