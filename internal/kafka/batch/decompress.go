@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -40,12 +39,14 @@ func (d *decompressor) append(dst, src []byte, codec Codec, limit int) ([]byte, 
 	return dst, ErrCodec
 }
 
-// grow makes room for n more bytes.
-func grow(dst []byte, n int) []byte {
+// grow makes room for n more bytes, and for as much again as there is unless that is beyond limit.
+func grow(dst []byte, n, limit int) []byte {
 	if cap(dst)-len(dst) >= n {
 		return dst
 	}
-	return slices.Grow(dst, n)
+	grown := make([]byte, len(dst), max(len(dst)+n, min(2*cap(dst), limit)))
+	copy(grown, dst)
+	return grown
 }
 
 // appendGzip reads all members.
@@ -58,10 +59,10 @@ func (d *decompressor) appendGzip(dst, src []byte, limit int) ([]byte, error) {
 	if err := d.gzip.Reset(&d.gzipIn); err != nil {
 		return dst, corruptf("gzip: %v", err)
 	}
-	dst = grow(dst, min(4*len(src), limit-len(dst)))
+	dst = grow(dst, min(4*len(src), limit-len(dst)), limit)
 	for {
 		if len(dst) == cap(dst) {
-			dst = grow(dst, max(min(len(dst), limit-len(dst)), 1))
+			dst = grow(dst, 1, limit)
 		}
 		n, err := d.gzip.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
@@ -80,20 +81,17 @@ func (d *decompressor) appendGzip(dst, src []byte, limit int) ([]byte, error) {
 // snappyWorstExpansion: no snappy element of n bytes stands for more than 64 bytes per 3 bytes, or 11 per 2.
 const snappyWorstExpansion = 22
 
-// appendUnsnappy reads the xerial framing and, as librdkafka and others write it, a bare snappy block.
+// appendUnsnappy reads the xerial framing and, as librdkafka and others write it, a bare snappy block. A second xerial stream behind the first is
+// refused: Java clients read it, Go clients do not.
 func appendUnsnappy(dst, src []byte, limit int) ([]byte, error) {
 	if !bytes.HasPrefix(src, []byte(xerialMagic)) {
 		return appendSnappyBlock(dst, src, limit)
 	}
+	if len(src) < len(xerialHeader) {
+		return dst, corruptf("the header of the snappy stream is truncated")
+	}
 	var err error
-	for len(src) > 0 {
-		if bytes.HasPrefix(src, []byte(xerialMagic)) { // streams may follow one another
-			if len(src) < len(xerialHeader) {
-				return dst, corruptf("the header of the snappy stream is truncated")
-			}
-			src = src[len(xerialHeader):]
-			continue
-		}
+	for src = src[len(xerialHeader):]; len(src) > 0; {
 		if len(src) < 4 {
 			return dst, corruptf("the snappy stream is truncated")
 		}
@@ -118,7 +116,7 @@ func appendSnappyBlock(dst, src []byte, limit int) ([]byte, error) {
 	if size > limit-len(dst) {
 		return dst, ErrTooLarge
 	}
-	dst = grow(dst, size)
+	dst = grow(dst, size, limit)
 	if _, err := snappy.Decode(dst[len(dst):len(dst)+size], src); err != nil {
 		return dst, corruptf("a snappy block is broken")
 	}
@@ -155,7 +153,7 @@ func (d *decompressor) appendZstd(dst, src []byte, limit int) ([]byte, error) {
 		try = min(room, max(zstdFirstTry, zstdFirstRatio*len(src), cap(dst)-begin-zstdSlack))
 	}
 	for {
-		dst = grow(dst, try+zstdSlack)
+		dst = grow(dst, try+zstdSlack, limit)
 		out, err := d.zstd.DecodeAll(src, dst[:begin:begin+try+zstdSlack])
 		switch {
 		case err == nil && len(out)-begin <= room:

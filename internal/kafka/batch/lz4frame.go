@@ -134,7 +134,7 @@ func (f *lz4Frame) appendBlock(dst []byte, word uint32, limit int) ([]byte, erro
 	}
 	most := min(f.maxBlock, size*lz4WorstExpansion)
 	room := min(most, limit-len(dst))
-	dst = grow(dst, room)
+	dst = grow(dst, room, limit)
 	n, err := lz4.UncompressBlock(block, dst[len(dst):len(dst)+room])
 	if err != nil {
 		if room < most { // the decoder does not tell a full buffer from a broken block

@@ -297,17 +297,17 @@ func addRecordCases(codec Codec, name func(string) string, plain Rules, rule fun
 func addBrokenCases(codec Codec, name func(string) string, plain Rules, add addCase) {
 	one := rawRecord{key: []byte("k"), value: bytes.Repeat([]byte("0123456789"), 30)}.append(nil)
 	packed := new(compressor).append(nil, one, codec, 0)
-	broken := func(what string, count int, body []byte, differs ...Codec) {
+	broken := func(what, why string, count int, body []byte, differs ...Codec) {
 		c := add(name(what), "producer", plain, craftBody(codec, count, body))
 		if slices.Contains(differs, codec) {
-			c.differs, c.why = "err INVALID_RECORD", noCode
+			c.differs, c.why = "err INVALID_RECORD", why
 		}
 	}
-	broken("body empty", 1, nil, Gzip, Snappy, LZ4)
-	broken("body garbage", 1, []byte("this is neither a record nor compressed"), Gzip, Snappy, LZ4, Zstd)
-	broken("body cut", 1, packed[:len(packed)-8], Gzip, Snappy, LZ4, Zstd)
-	broken("body cut at the front", 1, packed[8:], Gzip, Snappy, LZ4, Zstd)
-	broken("body twice as two", 2, append(bytes.Clone(packed), new(compressor).append(nil, rawRecord{delta: 1, key: []byte("k")}.append(nil), codec, 0)...))
-	broken("bytes behind the body", 1, append(bytes.Clone(packed), "behind"...), Gzip, Snappy, LZ4, Zstd)
-	broken("body twice", 1, append(bytes.Clone(packed), packed...), LZ4)
+	broken("body empty", noCode, 1, nil, Gzip, Snappy, LZ4)
+	broken("body garbage", noCode, 1, []byte("this is neither a record nor compressed"), Gzip, Snappy, LZ4, Zstd)
+	broken("body cut", noCode, 1, packed[:len(packed)-8], Gzip, Snappy, LZ4, Zstd)
+	broken("body cut at the front", noCode, 1, packed[8:], Gzip, Snappy, LZ4, Zstd)
+	broken("body twice as two", strict, 2, append(bytes.Clone(packed), new(compressor).append(nil, rawRecord{delta: 1, key: []byte("k")}.append(nil), codec, 0)...), Snappy)
+	broken("bytes behind the body", strict, 1, append(bytes.Clone(packed), "behind"...), Gzip, Snappy, LZ4, Zstd)
+	broken("body twice", strict, 1, append(bytes.Clone(packed), packed...), LZ4)
 }
