@@ -25,7 +25,7 @@ import (
 
 const path = "data/__cluster_metadata-0"
 
-var self = Voter{ID: 1, DirectoryID: model.TopicID{15: 11}, Endpoints: []Endpoint{{"CONTROLLER", "127.0.0.1", 29093}}}
+var self = Voter{ID: 1, DirectoryID: model.TopicID{0: 1, 15: 11}, Endpoints: []Endpoint{{"CONTROLLER", "127.0.0.1", 29093}}}
 
 // single opens the only voter of a quorum.
 func single(t *testing.T, log Log, fsys vfs.FS) *Quorum {

@@ -129,7 +129,7 @@ func (m *Machine) checkNewName(t CreateTopic, taken map[string]string) Result {
 	if other := cmp.Or(image.collision(t.Name), taken[fold(t.Name)]); other != "" {
 		return failure(model.InvalidTopicException, "topic '%s' collides with topic '%s': '.' and '_' are the same in the names of metrics", t.Name, other)
 	}
-	if t.ID.IsZero() || image.TopicByID(t.ID) != nil {
+	if reserved(t.ID) || image.TopicByID(t.ID) != nil {
 		return failure(model.InvalidRequest, "topic '%s' cannot be created with the id %s, which is reserved or taken", t.Name, t.ID)
 	}
 	return Result{}

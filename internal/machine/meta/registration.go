@@ -93,7 +93,7 @@ func (m *Machine) checkRegistration(in RegisterBroker) Result {
 		return failure(model.InvalidRegistration, "broker %d cannot be registered without a log directory", in.ID)
 	}
 	for i, d := range in.Directories {
-		if d.IsZero() || slices.Contains(in.Directories[:i], d) {
+		if reserved(d) || slices.Contains(in.Directories[:i], d) {
 			return failure(model.InvalidRegistration, "broker %d names log directory %s twice, or gives a reserved id", in.ID, d)
 		}
 		for _, other := range image.brokers {
@@ -113,6 +113,13 @@ func (m *Machine) checkRegistration(in RegisterBroker) Result {
 		}
 	}
 	return failure(model.DuplicateBrokerRegistration, "another broker is registered as %d, with other log directories: stop it or unregister it first", in.ID)
+}
+
+// reserved tells whether the id is one of the first hundred, which Kafka keeps for meanings such as "unassigned".
+func reserved(id model.TopicID) bool {
+	low := id[15]
+	id[15] = 0
+	return id.IsZero() && low < 100
 }
 
 func (m *Machine) checkEpoch(id int32, epoch int64) (*Broker, Result) {

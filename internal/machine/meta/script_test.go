@@ -101,6 +101,9 @@ func showID(id model.TopicID) string {
 }
 
 func id(n int) (id model.TopicID) {
+	if n != 0 {
+		id[0] = 1 // outside of the reserved ones
+	}
 	binary.BigEndian.PutUint64(id[8:], uint64(n))
 	return id
 }
