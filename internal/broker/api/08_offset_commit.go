@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/cluster/shard"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine/group"
 )
@@ -55,7 +58,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		reply, err := await[group.OffsetCommitReply](coordinator, call, stop)
 		if err != nil {
 			code := coordinatorCode(err)
-			if code == model.MessageTooLarge || code == model.RecordListTooLarge {
+			if code == model.MessageTooLarge || errors.Is(err, shard.ErrTooBig) {
 				code = model.InvalidCommitOffsetSize
 			}
 			fail(code)

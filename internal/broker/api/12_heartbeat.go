@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/cluster/shard"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine/group"
 )
@@ -23,6 +26,9 @@ func (b *Broker) heartbeat(r *server.Request, req *kmsg.HeartbeatRequest) server
 	call := coordinator.Call(group.Heartbeat{Group: req.Group, Generation: req.Generation, MemberID: req.MemberID, InstanceID: req.InstanceID})
 	return later(resp, func(stop <-chan struct{}) {
 		reply, err := await[group.HeartbeatReply](coordinator, call, stop)
+		if errors.Is(err, shard.ErrLoading) {
+			return // nobody is thrown out while the groups load, as in Kafka
+		}
 		if err != nil {
 			resp.ErrorCode = int16(coordinatorCode(err))
 			return

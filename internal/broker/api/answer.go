@@ -54,7 +54,7 @@ func coordinatorCode(err error) model.ErrorCode {
 	case errors.Is(err, shard.ErrBusy):
 		return model.CoordinatorNotAvailable
 	case errors.Is(err, shard.ErrTooBig):
-		return model.RecordListTooLarge
+		return model.UnknownServerError
 	}
 	switch code, _ := model.CodeOf(err); code {
 	case model.UnknownTopicOrPartition, model.NotEnoughReplicas, model.NotEnoughReplicasAfterAppend, model.RequestTimedOut:
