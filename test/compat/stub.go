@@ -2,6 +2,5 @@ package main
 
 import "context"
 
-func runTools(ctx context.Context, t *targets, o options, r *report) error { return nil }
-func runSuite(ctx context.Context, t *targets, o options, r *report) error { return nil }
+func runSuite(ctx context.Context, t *targets, o options, r *report) error   { return nil }
 func runGotchas(ctx context.Context, t *targets, o options, r *report) error { return nil }

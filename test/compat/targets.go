@@ -63,6 +63,7 @@ func (t *targets) ottla(n *Node) (*exec.Cmd, error) {
 		"--override", "listeners=PLAINTEXT://" + n.Bootstrap,
 		"--override", "log.dirs=" + n.DataDir,
 		"--override", "ottla.admin.listener=127.0.0.1:0",
+		"--override", "node.id=1",
 	}
 	for _, o := range n.overrides {
 		args = append(args, "--override", o)

@@ -149,6 +149,8 @@ class Lib(Base):
 
     def create_topic(self, name, partitions, configs):
         self.other.create_topic(name, partitions, configs)
+        # kcat ends at once when its subscription names a topic that the broker does not show yet.
+        until(lambda: self.leaders(name) == partitions, 10, "the new topic has no leaders")
 
     def metadata(self, *args):
         done = subprocess.run(self.kcat(["-L", "-J", *args]), capture_output=True, timeout=30)
