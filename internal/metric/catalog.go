@@ -65,3 +65,43 @@ var (
 	BudgetWaits        = family(CounterKind, Things, "ottla_request_memory_waits_total", "Times a connection had to wait for request memory.")
 	BudgetWaiting      = family(GaugeKind, Things, "ottla_request_memory_waiting", "Connections that wait for request memory.")
 )
+
+// The node.
+var (
+	BuildInfo              = family(GaugeKind, Things, "ottla_build_info", "Always 1; the labels say what runs.", "version", "go_version")
+	Topics                 = family(GaugeKind, Things, "ottla_topics", "Topics in the cluster.")
+	Partitions             = family(GaugeKind, Things, "ottla_partitions", "Partitions with a replica on this node.")
+	OfflinePartitions      = family(GaugeKind, Things, "ottla_offline_partitions", "Partitions on this node whose log has failed.")
+	Groups                 = family(GaugeKind, Things, "ottla_groups", "Consumer groups that this node coordinates.")
+	FetchSessions          = family(GaugeKind, Things, "ottla_fetch_sessions", "Fetch sessions in the cache.")
+	FetchSessionPartitions = family(GaugeKind, Things, "ottla_fetch_session_partitions", "Partitions in all fetch sessions.")
+	FetchSessionEvictions  = family(CounterKind, Things, "ottla_fetch_session_evictions_total", "Fetch sessions that gave way to others.")
+)
+
+// Log directories, labelled with their path.
+var (
+	DirOnline         = family(GaugeKind, Things, "ottla_dir_online", "1 while the log directory is in use, 0 after it has failed.", "dir")
+	DirFreeBytes      = family(GaugeKind, Bytes, "ottla_dir_free_bytes", "Free space on the file system of the log directory.", "dir")
+	DirRounds         = family(CounterKind, Things, "ottla_dir_commit_rounds_total", "Rounds of the committer: each writes and syncs for everyone who waits.", "dir")
+	DirRoundLogs      = family(CounterKind, Things, "ottla_dir_commit_logs_total", "Logs that were written in rounds; divided by the rounds it is how many share one.", "dir")
+	DirRoundSeconds   = family(HistogramKind, Seconds, "ottla_dir_commit_seconds", "Time of a committer's round, from the first byte written to the last synced.", "dir")
+	DirSyncs          = family(CounterKind, Things, "ottla_dir_syncs_total", "Files synced.", "dir")
+	DirSyncSeconds    = family(HistogramKind, Seconds, "ottla_dir_sync_seconds", "Time of one file's sync.", "dir")
+	DirDirectorySyncs = family(CounterKind, Things, "ottla_dir_directory_syncs_total", "Directories synced, to make new, renamed and removed files durable.", "dir")
+	DirWrittenBytes   = family(CounterKind, Bytes, "ottla_dir_written_bytes_total", "Bytes of record batches written to segments.", "dir")
+	DirSyncedBytes    = family(CounterKind, Bytes, "ottla_dir_synced_bytes_total", "Bytes of record batches synced.", "dir")
+	DirCheckpoints    = family(CounterKind, Things, "ottla_dir_checkpoints_total", "Checkpoint files written.", "dir")
+	DirNoSpace        = family(CounterKind, Things, "ottla_dir_no_space_total", "Rounds in which a log could not be written for want of space.", "dir")
+)
+
+// Files and tail memory, of all log directories together but for what is unwritten.
+var (
+	OpenFiles           = family(GaugeKind, Things, "ottla_log_open_files", "Segment and index files that are open.")
+	OpenFilesLimit      = family(GaugeKind, Things, "ottla_log_open_files_limit", "How many may be open before others are closed.")
+	FileOpens           = family(CounterKind, Things, "ottla_log_file_opens_total", "Segment and index files opened.")
+	TailMemoryBytes     = family(GaugeKind, Bytes, "ottla_log_tail_memory_bytes", "Memory that holds the tails of logs.")
+	TailMemoryLimit     = family(GaugeKind, Bytes, "ottla_log_tail_memory_limit_bytes", "How much it may be.")
+	TailMemoryPinned    = family(GaugeKind, Bytes, "ottla_log_tail_memory_pinned_bytes", "Tail memory that fetch answers on their way hold.")
+	TailMemoryUnwritten = family(GaugeKind, Bytes, "ottla_log_tail_memory_unwritten_bytes", "Tail memory that is not written to its file yet.", "dir")
+	TailMemoryRefused   = family(CounterKind, Things, "ottla_log_tail_memory_refused_total", "Appends that had to wait for tail memory.")
+)

@@ -19,7 +19,7 @@ type collector struct{ r *Registry }
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	for _, s := range c.r.snapshot() {
+	for _, s := range c.r.lines() {
 		desc := prometheus.NewDesc(s.family.Name, s.family.Help, s.family.Labels, nil)
 		switch {
 		case s.function != nil && s.family.Kind == CounterKind:
@@ -27,13 +27,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		case s.function != nil:
 			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, s.function(), s.labels...)
 		case s.counter != nil:
-			out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(s.counter.Value())*s.scale(), s.labels...)
+			out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(s.counter.Value())/s.per(), s.labels...)
 		case s.gauge != nil:
-			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(s.gauge.Value())*s.scale(), s.labels...)
+			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(s.gauge.Value())/s.per(), s.labels...)
 		case s.histogram != nil:
 			if count, sum, buckets := s.histogram.shown(); count > 0 {
 				out <- prometheus.MustNewConstHistogram(desc, count, sum, buckets, s.labels...)
 			}
+		case s.snapshot != nil:
+			count, sum, buckets := s.snapshot().shown()
+			out <- prometheus.MustNewConstHistogram(desc, count, sum, buckets, s.labels...)
 		}
 	}
 }
@@ -44,9 +47,9 @@ type line struct {
 	family *Family
 }
 
-func (l *line) scale() float64 { return layouts[l.family.Unit].scale }
+func (l *line) per() float64 { return layouts[l.family.Unit].per }
 
-func (r *Registry) snapshot() []line {
+func (r *Registry) lines() []line {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []line
@@ -67,8 +70,7 @@ func (h *Histogram) shown() (count uint64, sum float64, buckets map[float64]uint
 			buckets[h.layout.shown(i)] = count
 		}
 	}
-	return count, float64(h.sum.Load()) * h.layout.scale, buckets
+	return count, float64(h.sum.Load()) / h.layout.per, buckets
 }
 
-// shown is a bound in the shown unit. Dividing rather than multiplying keeps 0.001 from being printed as 0.0010000000000000002.
-func (l *layout) shown(i int) float64 { return float64(l.bounds[i]) / (1 / l.scale) }
+func (l *layout) shown(i int) float64 { return float64(l.bounds[i]) / l.per }

@@ -13,7 +13,7 @@ const (
 
 var layouts = [...]*layout{
 	Things:  newLayout(1, powers(0, 16)),
-	Seconds: newLayout(1e-9, decades(10_000, 100_000_000_000, 1, 2, 3, 5, 7)),
+	Seconds: newLayout(1e9, decades(10_000, 100_000_000_000, 1, 2, 3, 5, 7)),
 	Bytes:   newLayout(1, powers(6, 27)),
 }
 
@@ -22,11 +22,11 @@ var layouts = [...]*layout{
 type layout struct {
 	bounds []int64 // inclusive upper bounds, ascending
 	first  [65]uint8
-	scale  float64 // from the observed unit to the shown one
+	per    float64 // how many of the observed unit make one of the shown; dividing by it rounds once, so that a millisecond is shown as 0.001
 }
 
-func newLayout(scale float64, bounds []int64) *layout {
-	l := &layout{bounds: bounds, scale: scale}
+func newLayout(per float64, bounds []int64) *layout {
+	l := &layout{bounds: bounds, per: per}
 	for n := range l.first {
 		smallest := int64(0)
 		if n > 0 {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ottla/ottla/internal/invariant"
 )
@@ -29,6 +28,7 @@ type series struct {
 	gauge     *Gauge
 	histogram *Histogram
 	function  func() float64
+	snapshot  func() Snapshot
 }
 
 // NewRegistry returns an empty registry.
@@ -52,10 +52,7 @@ func (r *Registry) Gauge(f *Family, labels ...string) *Gauge {
 
 // Histogram returns the family's histogram with these label values. It is shown once it has counted anything.
 func (r *Registry) Histogram(f *Family, labels ...string) *Histogram {
-	s := r.series(f, HistogramKind, labels, func() *series {
-		l := layouts[f.Unit]
-		return &series{histogram: &Histogram{layout: l, counts: make([]atomic.Int64, len(l.bounds)+1)}}
-	})
+	s := r.series(f, HistogramKind, labels, func() *series { return &series{histogram: newHistogram(layouts[f.Unit])} })
 	return s.histogram
 }
 

@@ -26,6 +26,10 @@ type Histogram struct {
 	sum    atomic.Int64
 }
 
+func newHistogram(l *layout) *Histogram {
+	return &Histogram{layout: l, counts: make([]atomic.Int64, len(l.bounds)+1)}
+}
+
 // Observe counts one value: nanoseconds, bytes, or things, as the family's Unit has it.
 func (h *Histogram) Observe(v int64) {
 	h.counts[h.layout.bucket(v)].Add(1)

@@ -51,8 +51,9 @@ func (s *Server) watch() {
 // overdue tells which deadline a connection has missed.
 func (c *Conn) overdue(now int64) reason {
 	o := &c.server.options
+	unsent, writing := c.unsent.Load(), c.writeSince.Load() // before the times: an answer sets those before it counts as sent
 	read, write := c.lastRead.Load(), c.lastWrite.Load()
-	since, writing := c.frameSince.Load(), c.writeSince.Load()
+	since := c.frameSince.Load()
 	waiting := c.readerWait.Load()
 	if w := c.writerWait.Load(); w != 0 && (waiting == 0 || w < waiting) {
 		waiting = w
@@ -60,7 +61,7 @@ func (c *Conn) overdue(now int64) reason {
 	quiet := now - max(read, write)
 	if writing != 0 {
 		quiet = now - writing // what was parked for hours and leaves now is not idle
-	} else if c.unsent.Load() > 0 {
+	} else if unsent > 0 {
 		quiet = 0
 	}
 	switch {
