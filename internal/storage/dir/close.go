@@ -38,7 +38,10 @@ func (d *Dir) Abandon() error {
 	if !d.stop() {
 		return ErrClosed
 	}
-	d.fail(ErrClosed)
+	err := ErrClosed
+	if d.err.CompareAndSwap(nil, &err) {
+		d.failLogs(err)
+	}
 	return d.letGo()
 }
 

@@ -96,7 +96,7 @@ type Dir struct {
 
 // Open locks the directory at path, making it if it is missing, proves that it is this node's, reads its checkpoints and lists its logs, and starts its committer.
 func Open(fsys vfs.FS, path string, o Options) (*Dir, error) {
-	if err := fsys.MkdirAll(path); err != nil {
+	if err := makeDurably(fsys, path); err != nil {
 		return nil, fmt.Errorf("log directory %s: %w", path, err)
 	}
 	if _, _, err := inspect(fsys, path, o.Meta); err != nil {
@@ -117,6 +117,30 @@ func Open(fsys vfs.FS, path string, o Options) (*Dir, error) {
 	d.lookAtSpace(time.Now())
 	go d.run()
 	return d, nil
+}
+
+// makeDurably makes a directory and its missing parents so that a power cut cannot take them back.
+func makeDurably(fsys vfs.FS, path string) error {
+	var parents []string
+	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
+		_, err := fsys.Stat(p)
+		if err == nil || p == filepath.Dir(p) {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		parents = append(parents, filepath.Dir(p))
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := fsys.SyncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
@@ -423,6 +447,13 @@ func (d *Dir) fail(err error) {
 		return
 	}
 	d.logger.Error("log directory goes offline", "directory", d.path, "error", err)
+	d.failLogs(err)
+	if d.onFailure != nil {
+		d.onFailure(err)
+	}
+}
+
+func (d *Dir) failLogs(err error) {
 	d.mu.Lock()
 	logs := make([]Log, 0, len(d.mu.logs))
 	for _, l := range d.mu.logs {
@@ -431,9 +462,6 @@ func (d *Dir) fail(err error) {
 	d.mu.Unlock()
 	for _, l := range logs {
 		l.Fail(err)
-	}
-	if d.onFailure != nil {
-		d.onFailure(err)
 	}
 }
 
