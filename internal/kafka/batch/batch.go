@@ -27,7 +27,7 @@ const (
 	NoLeaderEpoch   = -1
 )
 
-// Where the fields lie; see docs/format/segment.md.
+// Where the fields lie; Kafka calls it record batch format v2, KIP-98.
 const (
 	baseOffsetAt      = 0
 	lengthAt          = 8

@@ -1,7 +1,7 @@
 // Package vfs is the file system as storage sees it: the real one, one in memory that can crash, and one that injects faults.
 //
-// Names are paths as package path/filepath has them. Errors are *fs.PathError or wrap one, so that errors.Is works with fs.ErrExist,
-// fs.ErrNotExist, fs.ErrClosed, syscall.ENOSPC and syscall.EIO on every implementation.
+// Names are paths as package path/filepath has them. errors.Is works with fs.ErrExist, fs.ErrNotExist, fs.ErrClosed and ErrLocked on every
+// implementation; IsNoSpace knows the full disk of every system.
 //
 // # Invariants
 //

@@ -77,6 +77,6 @@ func (f *faultyFile) Size() (size int64, err error) {
 // Close implements File. The file is closed also when an error is injected.
 func (f *faultyFile) Close() error {
 	return f.run(Call{Op: OpClose}, f.File.Close, func(Fault) {
-		f.File.Close() //nolint:errcheck // the injected error is returned
+		_ = f.File.Close() // the injected error is returned
 	})
 }

@@ -15,7 +15,7 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens a file for reading and writing. A missing name is fs.ErrNotExist.
 	Open(name string) (File, error)
-	// OpenRead opens a file for reading; WriteAt, Truncate and Sync of such a file fail.
+	// OpenRead opens a file for reading; WriteAt and Truncate of such a file fail.
 	OpenRead(name string) (File, error)
 	// Remove removes a file or an empty directory. A missing name is fs.ErrNotExist.
 	Remove(name string) error
@@ -33,7 +33,8 @@ type FS interface {
 	Stat(name string) (Info, error)
 	// Lock takes the lock of a file, which it makes if missing and leaves behind on Close. ErrLocked when it is held.
 	Lock(name string) (io.Closer, error)
-	// FreeSpace tells how many bytes are left to this process, and how many there are, on the file system that holds name.
+	// FreeSpace tells how many bytes are left to this process, and how many there are, on the file system that holds name; errors.ErrUnsupported
+	// where the system cannot say (wasip1).
 	FreeSpace(name string) (free, total int64, err error)
 }
 
