@@ -21,6 +21,9 @@ var maskRules = []maskRule{
 	{regexp.MustCompile(`\b1[5-9]\d{11}\b`), "TIME"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([,.:]\d+)?`), "DATE"},
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
+	{regexp.MustCompile(`(?m)^\s+at [\w.$/<>@]+\(.*\)\n|^\s+\.\.\. \d+ more\n`), ""}, // frames of the tool's own stack
+	{regexp.MustCompile(`(?m)^exit \d\n^Tools\$Exited: exit \d\n`), ""},              // of the runner
+	{regexp.MustCompile(`(?m)^\[stderr\]\n?\z`), ""},
 }
 
 var (
@@ -45,11 +48,11 @@ func masked(o toolOutput, c toolCase, n *Node) string {
 		text = blanks.ReplaceAllString(number.ReplaceAllString(uuidShape.ReplaceAllString(text, "ID"), "N"), " ")
 	case "json":
 		text = sortedJSON(text)
-	case "metadata":
-		text = uuidShape.ReplaceAllString(text, "ID")
+	case "records":
+		text = recordTypes(text)
 	}
-	// Tools pad their columns to the widest value, and an address is one.
-	if strings.Contains(text, "ADDRESS") || strings.Contains(text, "UUID") {
+	// Tools pad their columns to the widest value, and an address or a generated name is one.
+	if strings.Contains(text, "ADDRESS") || strings.Contains(text, "UUID") || strings.Contains(text, "console-consumer-N") {
 		text = blanks.ReplaceAllString(text, " ")
 	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -96,4 +99,16 @@ func flatten(path string, v any, out *[]string) {
 		}
 		*out = append(*out, path+" "+string(text))
 	}
+}
+
+var recordType = regexp.MustCompile(`payload: \{"type":"(\w+)","version":(\d+)`)
+
+// recordTypes keeps of a dumped metadata log which types and versions it holds; how many of each is each broker's own affair.
+func recordTypes(text string) string {
+	var types []string
+	for _, m := range recordType.FindAllStringSubmatch(text, -1) {
+		types = append(types, m[1]+" v"+m[2])
+	}
+	slices.Sort(types)
+	return strings.Join(slices.Compact(types), "\n")
 }

@@ -8,6 +8,7 @@ type toolCase struct {
 	stdin string
 	args  []string
 	mask  string // what else is masked: "numbers", "sizes", "sorted"
+	with  string // a member of this group reads topic people meanwhile
 	until string // repeat for at most 20 s until the masked output holds this text
 }
 
@@ -60,7 +61,7 @@ var (
 
 	recordCases = []toolCase{
 		{name: "console-producer", class: producer, stdin: "one\ntwo\nthree\n", args: on("--topic", "defaults", "--request-required-acks", "all")},
-		{name: "console-producer-keys", class: producer, stdin: "h1:v1,h2:v2\tk1:ann\n\tk2:bob\nh1:v3\tk3:NULL\n",
+		{name: "console-producer-keys", class: producer, stdin: "h1:v1,h2:v2\tk1:ann\nh1:NULL\tk2:bob\nh1:v3\tk3:NULL\n",
 			args: on("--topic", "people", "--reader-property", "parse.key=true", "--reader-property", "key.separator=:",
 				"--reader-property", "parse.headers=true", "--reader-property", "null.marker=NULL")},
 		{name: "console-producer-zstd", class: producer, stdin: "k1:four\nk1:five\n", args: on("--topic", "people", "--compression-codec", "zstd",
@@ -92,14 +93,20 @@ var (
 	}
 
 	groupCases = []toolCase{
-		{name: "groups-list", class: groupsTool, args: on("--list"), until: "readers"},
-		{name: "groups-list-state", class: groupsTool, args: on("--list", "--state"), until: "Empty"},
-		{name: "groups-list-type", class: groupsTool, args: on("--list", "--type", "classic")},
+		{name: "groups-list", class: groupsTool, mask: "sorted", args: on("--list"), until: "readers"},
+		{name: "groups-list-state", class: groupsTool, mask: "sorted", args: on("--list", "--state"), until: "Empty"},
+		{name: "groups-list-type", class: groupsTool, mask: "sorted", args: on("--list", "--type", "classic")},
 		{name: "groups-describe", class: groupsTool, args: on("--describe", "--group", "readers")},
 		{name: "groups-describe-offsets-verbose", class: groupsTool, args: on("--describe", "--group", "readers", "--offsets", "--verbose")},
 		{name: "groups-describe-members", class: groupsTool, args: on("--describe", "--group", "readers", "--members")},
 		{name: "groups-describe-state", class: groupsTool, args: on("--describe", "--group", "readers", "--state")},
 		{name: "groups-describe-all-state", class: groupsTool, args: on("--describe", "--all-groups", "--state"), mask: "sorted"},
+		{name: "groups-describe-live", class: groupsTool, with: "alive", args: on("--describe", "--group", "alive"), until: "UUID"},
+		{name: "groups-describe-live-offsets", class: groupsTool, with: "alive", args: on("--describe", "--group", "alive", "--offsets", "--verbose"), until: "UUID"},
+		{name: "groups-describe-live-members", class: groupsTool, with: "alive", args: on("--describe", "--group", "alive", "--members", "--verbose"), until: "UUID"},
+		{name: "groups-describe-live-state", class: groupsTool, with: "alive", args: on("--describe", "--group", "alive", "--state"), until: "Stable"},
+		{name: "groups-delete-live", class: groupsTool, with: "alive", args: on("--delete", "--group", "alive")},
+		{name: "groups-reset-live", class: groupsTool, with: "alive", args: on("--reset-offsets", "--group", "alive", "--topic", "people", "--to-earliest", "--execute")},
 		{name: "groups-describe-unknown", class: groupsTool, args: on("--describe", "--group", "nobody")},
 		{name: "groups-reset-dry-run", class: groupsTool, args: on("--reset-offsets", "--group", "readers", "--all-topics", "--to-earliest", "--dry-run"), mask: "sorted"},
 		{name: "groups-reset-shift", class: groupsTool, args: on("--reset-offsets", "--group", "readers", "--topic", "people:1", "--shift-by", "-1", "--execute")},
@@ -189,7 +196,7 @@ var (
 		{name: "dump-index-verify", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.index", "--verify-index-only"}, mask: "numbers"},
 		{name: "dump-timeindex", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.timeindex", "--verify-index-only"}},
 		{name: "dump-snapshot", class: dumpTool, args: []string{"--files", "{data}/verify-0/00000000000000000005.snapshot"}},
-		{name: "dump-metadata", class: dumpTool, args: []string{"--files", "{data}/__cluster_metadata-0/00000000000000000000.log", "--cluster-metadata-decoder", "--skip-record-metadata"}, mask: "metadata"},
+		{name: "dump-metadata", class: dumpTool, args: []string{"--files", "{data}/__cluster_metadata-0/00000000000000000000.log", "--cluster-metadata-decoder", "--skip-record-metadata"}, mask: "records"},
 	}
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -18,6 +19,8 @@ type toolRun struct {
 	tools  *toolRunner
 	chosen *regexp.Regexp
 	out    map[string]string // case → masked output
+	group  string            // whose member is running
+	member *exec.Cmd
 }
 
 func runTools(ctx context.Context, t *targets, o options, r *report) error {
@@ -29,6 +32,9 @@ func runTools(ctx context.Context, t *targets, o options, r *report) error {
 	var wait sync.WaitGroup
 	var targetErr, controlErr error
 	// Both prepare before they run side by side: the scratch directory and the build are shared.
+	if _, err := t.goclients(ctx); err != nil {
+		return err
+	}
 	if err := target.open(ctx, o.target, "target"); err != nil {
 		return err
 	}
@@ -100,6 +106,7 @@ func (u *toolRun) open(ctx context.Context, kind, name string) (err error) {
 }
 
 func (u *toolRun) close() {
+	u.keepMember(context.Background(), "")
 	u.tools.close()
 	u.n.Stop()
 }
@@ -128,6 +135,9 @@ func (u *toolRun) one(ctx context.Context, c toolCase) error {
 	if !u.chosen.MatchString(c.name) {
 		return nil
 	}
+	if err := u.keepMember(ctx, c.with); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
 	var args []string
 	for _, a := range c.args {
 		a = strings.NewReplacer("{broker}", u.n.Bootstrap, "{data}", u.n.DataDir).Replace(a)
@@ -144,6 +154,28 @@ func (u *toolRun) one(ctx context.Context, c toolCase) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// keepMember runs a member of this group, and only of it; "" means none.
+func (u *toolRun) keepMember(ctx context.Context, group string) error {
+	if u.group == group {
+		return nil
+	}
+	if u.member != nil {
+		u.member.Process.Kill()
+		u.member.Wait() // its state is the signal we sent
+		u.member = nil
+	}
+	u.group = group
+	if group == "" {
+		return nil
+	}
+	binary, err := u.t.goclients(ctx)
+	if err != nil {
+		return err
+	}
+	u.member = exec.Command(binary, "franz", "member", u.n.Bootstrap, group, "people")
+	return u.member.Start()
 }
 
 func recordedFile(t *targets) string {
