@@ -516,3 +516,33 @@ func BenchmarkCrash(b *testing.B) {
 		m.Crash(seed)
 	}
 }
+
+// A page that one change made and the next cut away is written again by a third.
+func TestCrashAfterWritingBehindACut(t *testing.T) {
+	for seed := range uint64(40) {
+		m := NewMem()
+		f, err := m.Create("/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := f.WriteAt([]byte("0123456789"), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Truncate(0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := f.WriteAt([]byte("abc"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SyncDir("/"); err != nil {
+			t.Fatal(err)
+		}
+		after := m.Crash(seed)
+		info, err := after.Stat("/a")
+		if err != nil || info.Size > 10 {
+			t.Fatalf("seed %d: %+v, %v", seed, info, err)
+		}
+	}
+}

@@ -206,7 +206,7 @@ func (s *settling) limit(sector, seq uint64, at int64) int64 {
 }
 
 func (s *settling) own(i int) *page {
-	if i < len(s.owned) && s.owned[i] {
+	if i < len(s.owned) && s.owned[i] && s.page(i) != nil { // a cut may have dropped the page again
 		return s.page(i)
 	}
 	if i >= len(s.owned) {
