@@ -35,7 +35,7 @@ func (n *Node) startController(ctx context.Context) error {
 		return fmt.Errorf("open the metadata log: %w", err)
 	}
 	n.quorum, err = quorum.Open(quorum.Options{
-		FS: n.fs, Path: filepath.Join(d.Path(), metadataPartition), Log: metadataLog{log, n.clock}, NodeID: n.static.Broker.NodeID, DirectoryID: d.ID(),
+		FS: n.fs, Path: filepath.Join(d.Path(), metadataPartition), Log: quorum.NewPlog(log), NodeID: n.static.Broker.NodeID, DirectoryID: d.ID(),
 		Voters: []quorum.Voter{{ID: n.static.Broker.NodeID, DirectoryID: d.ID(), Endpoints: n.voterEndpoints()}},
 		Clock:  n.clock, Logger: n.loggers.Logger("quorum"),
 	})

@@ -73,7 +73,9 @@ func (c *cluster) start(m *member) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.net.Lock()
 	m.q, m.seen = q, 0
+	c.net.Unlock()
 }
 
 func (c *cluster) stop(m *member) {
