@@ -44,7 +44,7 @@ type Options struct {
 	// NodeID and DirectoryID are this voter.
 	NodeID      int32
 	DirectoryID model.TopicID
-	// Voters is the membership of a log that names none yet; otherwise the log's own is in force.
+	// Voters is the membership of a log that names none yet; otherwise the log's own is in force, and only addresses are taken from here.
 	Voters    []Voter
 	Transport Transport // nil when there is only one voter
 	Clock     func() time.Time
@@ -163,6 +163,7 @@ func (q *Quorum) recover() error {
 	if list == nil {
 		list = q.opts.Voters
 	}
+	list = readdress(list, q.opts.Voters)
 	if q.voters, err = newVoters(list); err != nil {
 		return err
 	}
@@ -197,6 +198,19 @@ func (q *Quorum) recover() error {
 	q.inLog = q.log.EndOffset()
 	q.mu.public = public{epoch: -1, term: int32(v.term), leader: -1, committed: q.table.start}
 	return q.startRaft()
+}
+
+// readdress gives voters the endpoints that this node was told now: an address may change from start to start, who votes does not.
+func readdress(list, told []Voter) []Voter {
+	out := slices.Clone(list)
+	for i := range out {
+		for _, v := range told {
+			if v.ID == out[i].ID && v.DirectoryID == out[i].DirectoryID && len(v.Endpoints) > 0 {
+				out[i].Endpoints = v.Endpoints
+			}
+		}
+	}
+	return out
 }
 
 func (q *Quorum) startRaft() error {

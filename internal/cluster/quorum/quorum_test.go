@@ -280,6 +280,32 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+func TestANewAddressIsTaken(t *testing.T) {
+	log, fsys := &memLog{}, vfs.NewMem()
+	for _, port := range []uint16{1000, 2000, 0} {
+		v := Voter{ID: self.ID, DirectoryID: self.DirectoryID}
+		if port != 0 {
+			v.Endpoints = []Endpoint{{"CONTROLLER", "127.0.0.1", port}}
+		}
+		q, err := Open(Options{FS: fsys, Path: path, Log: log, NodeID: self.ID, DirectoryID: self.DirectoryID, Voters: []Voter{v}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lead(t, q)
+		want := port
+		if port == 0 {
+			want = 1000 // what the log says
+		}
+		if got := q.Describe().Voters[0].Endpoints[0].Port; got != want {
+			t.Errorf("told port %d, it says %d", port, got)
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		log.closed = false
+	}
+}
+
 func TestForeignDirectoryIsRefused(t *testing.T) {
 	log, fsys := &memLog{}, vfs.NewMem()
 	q := single(t, log, fsys)
