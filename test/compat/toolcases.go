@@ -7,7 +7,7 @@ type toolCase struct {
 	class string
 	stdin string
 	args  []string
-	mask  string // what else is masked: "numbers", "sizes", "sorted"
+	mask  string // what else is masked: "numbers", "sizes", "json", "records", and the order: "sorted"
 	with  string // a member of this group reads topic people meanwhile
 	until string // repeat for at most 20 s until the masked output holds this text
 }
@@ -60,7 +60,7 @@ var (
 	}
 
 	recordCases = []toolCase{
-		{name: "console-producer", class: producer, stdin: "one\ntwo\nthree\n", args: on("--topic", "defaults", "--request-required-acks", "all")},
+		{name: "console-producer", class: producer, stdin: "one\ntwo\nthree\n", args: on("--topic", "auto", "--request-required-acks", "all")},
 		{name: "console-producer-keys", class: producer, stdin: "h1:v1,h2:v2\tk1:ann\nh1:NULL\tk2:bob\nh1:v3\tk3:NULL\n",
 			args: on("--topic", "people", "--reader-property", "parse.key=true", "--reader-property", "key.separator=:",
 				"--reader-property", "parse.headers=true", "--reader-property", "null.marker=NULL")},
@@ -69,26 +69,26 @@ var (
 		{name: "console-producer-no-acks", class: producer, stdin: "none\n", args: on("--topic", "Compact.ed_1", "--request-required-acks", "0", "--reader-property", "parse.key=false", "--command-property", "enable.idempotence=false")},
 		{name: "console-producer-unkeyed-compacted", class: producer, stdin: "keyless\n", args: on("--topic", "Compact.ed_1")},
 		{name: "console-producer-keyed-compacted", class: producer, stdin: "a:1\na:2\nb:1\n", args: on("--topic", "Compact.ed_1", "--reader-property", "parse.key=true", "--reader-property", "key.separator=:")},
-		{name: "console-consumer", class: consumer, mask: "sorted", args: on("--topic", "defaults", "--from-beginning", "--max-messages", "3")},
+		{name: "console-consumer", class: consumer, args: on("--topic", "auto", "--from-beginning", "--max-messages", "3")},
 		{name: "console-consumer-properties", class: consumer, mask: "sorted", args: on("--topic", "people", "--from-beginning", "--max-messages", "5",
 			"--formatter-property", "print.key=true", "--formatter-property", "print.headers=true", "--formatter-property", "print.partition=true",
 			"--formatter-property", "print.offset=true", "--formatter-property", "print.timestamp=true", "--formatter-property", "null.literal=NIL")},
 		{name: "console-consumer-group", class: consumer, mask: "sorted", args: on("--topic", "people", "--group", "readers", "--from-beginning", "--max-messages", "5", "--command-property", "client.id=reader")},
 		{name: "console-consumer-offset", class: consumer, args: on("--topic", "Compact.ed_1", "--partition", "0", "--offset", "1", "--max-messages", "2")},
 		{name: "console-consumer-timeout", class: consumer, args: on("--topic", "people", "--timeout-ms", "1500")},
-		{name: "console-consumer-read-committed", class: consumer, mask: "sorted", args: on("--topic", "defaults", "--from-beginning", "--max-messages", "3", "--isolation-level", "read_committed")},
+		{name: "console-consumer-read-committed", class: consumer, args: on("--topic", "auto", "--from-beginning", "--max-messages", "3", "--isolation-level", "read_committed")},
 	}
 
 	offsetCases = []toolCase{
 		{name: "get-offsets", class: offsetsTool, args: on("--topic", "people")},
 		{name: "get-offsets-earliest", class: offsetsTool, args: on("--topic", "people", "--time", "earliest")},
-		{name: "get-offsets-max-timestamp", class: offsetsTool, args: on("--topic", "Compact.ed_1", "--time", "max-timestamp")},
+		{name: "get-offsets-max-timestamp", class: offsetsTool, mask: "numbers", args: on("--topic", "Compact.ed_1", "--time", "max-timestamp")},
 		{name: "get-offsets-earliest-local", class: offsetsTool, args: on("--topic", "people", "--time", "earliest-local")},
 		{name: "get-offsets-latest-tiered", class: offsetsTool, args: on("--topic", "people", "--time", "latest-tiered")},
 		{name: "get-offsets-earliest-pending", class: offsetsTool, args: on("--topic", "people", "--time", "-6")},
 		{name: "get-offsets-timestamp", class: offsetsTool, args: on("--topic", "people", "--time", "1000")},
 		{name: "get-offsets-future", class: offsetsTool, args: on("--topic", "people", "--time", "99999999999999")},
-		{name: "get-offsets-partitions", class: offsetsTool, args: on("--topic-partitions", "people:0-1,defaults:1", "--exclude-internal-topics")},
+		{name: "get-offsets-partitions", class: offsetsTool, args: on("--topic-partitions", "people:0-1,auto:0", "--exclude-internal-topics")},
 		{name: "get-offsets-unknown", class: offsetsTool, args: on("--topic", "nobody")},
 	}
 
@@ -178,7 +178,7 @@ var (
 			args: on("--topic", "perf", "--num-records", "20000", "--timeout", "20000")},
 		{name: "verifiable-producer", class: "org.apache.kafka.tools.VerifiableProducer", mask: "numbers",
 			args: []string{"--bootstrap-server", "{broker}", "--topic", "verify", "--max-messages", "5", "--acks", "-1"}},
-		{name: "verifiable-consumer", class: "org.apache.kafka.tools.VerifiableConsumer", mask: "numbers",
+		{name: "verifiable-consumer", class: "org.apache.kafka.tools.VerifiableConsumer", mask: "numbers sorted",
 			args: []string{"--bootstrap-server", "{broker}", "--topic", "verify", "--group-id", "verifiers", "--max-messages", "5", "--reset-policy", "earliest"}},
 		{name: "end-to-end-latency", class: "org.apache.kafka.tools.EndToEndLatency", mask: "numbers",
 			args: []string{"--bootstrap-server", "{broker}", "--topic", "latency", "--num-records", "50", "--producer-acks", "all", "--record-size", "100"}},
@@ -190,8 +190,8 @@ var (
 
 	// dumpCases read the data directory after the node was stopped: what is on disk then is complete.
 	dumpCases = []toolCase{
-		{name: "dump-log", class: dumpTool, args: []string{"--files", "{data}/people-1/00000000000000000000.log", "--print-data-log"}},
-		{name: "dump-log-deep", class: dumpTool, args: []string{"--files", "{data}/people-0/00000000000000000000.log", "--deep-iteration"}},
+		{name: "dump-log", class: dumpTool, args: []string{"--files", "{data}/people-1/00000000000000000000.log", "--print-data-log"}, mask: "sizes"},
+		{name: "dump-log-deep", class: dumpTool, args: []string{"--files", "{data}/people-0/00000000000000000000.log", "--deep-iteration"}, mask: "sizes"},
 		{name: "dump-index", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.index", "--index-sanity-check"}},
 		{name: "dump-index-verify", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.index", "--verify-index-only"}, mask: "numbers"},
 		{name: "dump-timeindex", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.timeindex", "--verify-index-only"}},

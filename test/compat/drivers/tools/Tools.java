@@ -6,8 +6,11 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Collections;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.common.utils.Exit;
 
@@ -40,11 +43,12 @@ public final class Tools {
         };
         Exit.setExitProcedure(procedure);
         Exit.setHaltProcedure(procedure);
-        Exit.setShutdownHookAdder((name, hook) -> { });
+        List<Runnable> hooks = Collections.synchronizedList(new ArrayList<>());
+        Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             exit.set(null);
             String[] fields = line.split("\t", -1);
-            answer(answers, exit, fields[0], decode(fields[1]), Arrays.copyOfRange(fields, 2, fields.length));
+            answer(answers, exit, hooks, fields[0], decode(fields[1]), Arrays.copyOfRange(fields, 2, fields.length));
         }
     }
 
@@ -52,7 +56,7 @@ public final class Tools {
         return Base64.getDecoder().decode(text);
     }
 
-    static void answer(PrintStream answers, AtomicReference<Integer> exit, String main, byte[] input, String[] encoded) throws Exception {
+    static void answer(PrintStream answers, AtomicReference<Integer> exit, List<Runnable> hooks, String main, byte[] input, String[] encoded) throws Exception {
         String[] args = new String[encoded.length];
         for (int i = 0; i < args.length; i++) args[i] = new String(decode(encoded[i]), StandardCharsets.UTF_8);
         ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -61,7 +65,11 @@ public final class Tools {
         System.setIn(new ByteArrayInputStream(input));
         System.setOut(new PrintStream(out, true, "UTF-8"));
         System.setErr(new PrintStream(err, true, "UTF-8"));
-        Thread tool = new Thread(() -> call(exit, main, args), main);
+        Thread tool = new Thread(() -> {
+            call(exit, main, args);
+            hooks.forEach(Runnable::run); // the end of this tool is the end of a JVM to it
+            hooks.clear();
+        }, main);
         tool.setDaemon(true);
         tool.start();
         tool.join(LIMIT_MS);
