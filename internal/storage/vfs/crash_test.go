@@ -520,7 +520,7 @@ func BenchmarkCrash(b *testing.B) {
 // A page that one change made and the next cut away is written again by a third.
 func TestCrashAfterWritingBehindACut(t *testing.T) {
 	for seed := range uint64(40) {
-		m := NewMem()
+		m := vfs.NewMem()
 		f, err := m.Create("/a")
 		if err != nil {
 			t.Fatal(err)
