@@ -38,9 +38,12 @@ func (r *recovery) run(st *logState) error {
 		l.dir.Logger().Warn("the log's files are not as the manifest has them: it is read from its files", "log", l.name)
 	}
 	var err error
-	if usable {
+	switch {
+	case len(r.files.bases) > 0 && r.files.bases[0] > r.start && (!usable || st.segments[0].base > r.start):
+		err = r.headless()
+	case usable:
 		err = r.fromState(st)
-	} else {
+	default:
 		err = r.fromFiles()
 	}
 	if rot, ok := asRot(err); ok {
@@ -74,6 +77,27 @@ func (r *recovery) removeSegment(base int64) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// headless ends the recovery of a log whose first segments are missing, although nothing was deleted: they never reached the disk, and so nothing that follows counts.
+func (r *recovery) headless() error {
+	const reason = "the segments before are missing"
+	end := mark{offset: r.start, base: r.start, summary: emptySummary}
+	if err := r.complete(end, reason); err != nil {
+		return err
+	}
+	for _, base := range r.files.bases {
+		if err := r.setSegmentAside(newSegment(base, 0)); err != nil {
+			return err
+		}
+	}
+	if err := r.log.dir.FS().SyncDir(r.log.path); err != nil {
+		r.log.dir.Offline(err)
+		return err
+	}
+	r.log.dir.Logger().Warn("the log's first segments never reached the disk: what follows is kept aside; nothing of it was acknowledged", "log", r.log.name, "directory", r.log.dir.Path(), "start", r.start)
+	r.log.begin(r.start, time.Now())
 	return nil
 }
 
@@ -159,7 +183,10 @@ func (r *recovery) scan(from mark) error {
 	r.from = from
 	r.adoptLater()
 	end := from
-	epoch := l.mu.epochs.cutEnd(from.offset).latest()
+	// What the state knows beyond its recovery point may never have reached the disk: the batches tell.
+	l.mu.epochs = l.mu.epochs.cutEnd(from.offset)
+	l.mu.producers.cutEnd(from.offset)
+	epoch := l.mu.epochs.latest()
 	var scanned int64
 	for i := 0; i < len(r.list); i++ {
 		s := r.list[i]

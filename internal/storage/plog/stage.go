@@ -129,8 +129,12 @@ func (l *Log) stageFiles(r *dir.Round) error {
 		return err
 	}
 	list := *l.segments.Load()
-	for i := len(list) - 1; i >= 0 && !list[i].exists; i-- {
-		if err := l.createSegment(r, list[i]); err != nil {
+	first := len(list)
+	for first > 0 && !list[first-1].exists {
+		first--
+	}
+	for _, s := range list[first:] {
+		if err := l.createSegment(r, s); err != nil {
 			return err
 		}
 	}
