@@ -64,10 +64,7 @@ func (t *touched) note(m record.Message) {
 	case *record.RemoveTopicRecord:
 		t.topic(r.TopicID)
 	case *record.ConfigRecord:
-		if t.configs == nil {
-			t.configs = map[Resource]bool{}
-		}
-		t.configs[Resource{ResourceType(r.ResourceType), r.ResourceName}] = true
+		t.config(Resource{ResourceType(r.ResourceType), r.ResourceName})
 	case *record.RegisterBrokerRecord:
 		t.broker(r.BrokerID)
 	case *record.UnregisterBrokerRecord:
@@ -90,6 +87,13 @@ func (t *touched) topic(id model.TopicID) {
 		t.topics = map[model.TopicID]bool{}
 	}
 	t.topics[id] = true
+}
+
+func (t *touched) config(r Resource) {
+	if t.configs == nil {
+		t.configs = map[Resource]bool{}
+	}
+	t.configs[r] = true
 }
 
 func (t *touched) broker(id int32) {
@@ -119,6 +123,9 @@ func (t *touched) delta(old, now *Image) *Delta {
 	}
 	for _, list := range [][]*Topic{d.Created, d.Changed, d.Deleted} {
 		slices.SortFunc(list, func(a, b *Topic) int { return nameOrder{}.Compare(a.Name, b.Name) })
+	}
+	for _, topic := range d.Deleted { // a topic that got the name since may have lost what the old one had set
+		t.config(Resource{TopicResource, topic.Name})
 	}
 	for r := range t.configs {
 		if r.Type == TopicResource && now.TopicByName(r.Name) == nil {
