@@ -1,12 +1,14 @@
 package node
 
 import (
+	"log/slog"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ottla/ottla/internal/config"
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/test/fault/raw"
@@ -17,6 +19,26 @@ func opened(t *testing.T, overrides ...string) *Node {
 	t.Helper()
 	n := open(t, t.TempDir(), overrides...)
 	t.Cleanup(func() { stop(t, n) })
+	return n
+}
+
+// openWith is open with options of the test's own.
+func openWith(t *testing.T, path string, o Options, overrides ...string) *Node {
+	t.Helper()
+	settings, err := config.ParseOverrides(append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + path, "ottla.admin.listener=127.0.0.1:0", "group.initial.rebalance.delay.ms=0"}, overrides...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Static, err = config.Load(config.Options{}, settings); err != nil {
+		t.Fatal(err)
+	}
+	if o.Loggers == nil {
+		o.Loggers = NewLoggers(testWriter(t), slog.LevelWarn)
+	}
+	n, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 

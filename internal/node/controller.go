@@ -146,6 +146,7 @@ func (n *Node) openLogs(image *meta.Image) error {
 		workers.Go(func() {
 			for t := range tasks {
 				log, err := n.openLog(t.topic, t.index, n.topicSettings(image, t.topic.Name))
+				n.logsDone.Add(1)
 				mu.Lock()
 				if err != nil && failed == nil {
 					failed = err
@@ -160,6 +161,7 @@ func (n *Node) openLogs(image *meta.Image) error {
 		})
 	}
 	known := map[string]bool{metadataPartition: true}
+	n.logsTotal.Store(int64(image.PartitionCount()))
 	for topic := range image.Topics() {
 		for i := range topic.Partitions {
 			known[model.TopicPartition{Topic: topic.Name, Partition: int32(i)}.String()] = true

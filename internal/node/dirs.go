@@ -31,7 +31,7 @@ func (n *Node) openDirs() error {
 	}
 	for _, path := range n.static.Broker.LogDirs {
 		d, err := dir.Open(n.fs, path, dir.Options{
-			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Logger: n.loggers.Logger("storage"),
+			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Metrics: n.metrics, Logger: n.loggers.Logger("storage"),
 			OnFailure: func(err error) { n.dirFailed(path, err) },
 		})
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine/meta"
 	"github.com/ottla/ottla/internal/metric"
+	"github.com/ottla/ottla/internal/service/admin"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/plog"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -51,7 +52,7 @@ type Node struct {
 
 	sockets   []boundListener
 	addresses Addresses
-	admin     interface{ Shutdown(context.Context) error }
+	admin     *admin.Server
 	memory    *dir.Memory
 	handles   *dir.Handles
 	dirs      []*dir.Dir
@@ -61,13 +62,17 @@ type Node struct {
 	meta       *meta.Machine
 	controller *shard.Shard
 	running    sync.WaitGroup // shards and deletions
+	serving    sync.WaitGroup // the admin listener
+	opened     atomic.Pointer[[]*dir.Dir]
 
 	image      atomic.Pointer[meta.Image]
 	dynamic    atomic.Pointer[config.Dynamic]
 	partitions *partition.Registry
 	broker     *api.Broker
 	server     *server.Server
-	phase      atomic.Value // string: what the node is doing, for health
+	phase      atomic.Value // admin.Phase
+	logsDone   atomic.Int64 // of the start
+	logsTotal  atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -100,12 +105,12 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	n.mu.open = map[model.TopicID]map[int32]*plog.Log{}
 	n.mu.deleting = map[string]chan struct{}{}
 	n.mu.coordinators = map[int32]*coordinator{}
-	n.phase.Store("starting")
+	n.phase.Store(admin.Starting)
 	if err := n.start(ctx); err != nil {
 		n.abandon()
 		return nil, err
 	}
-	n.phase.Store("running")
+	n.phase.Store(admin.Serving)
 	return n, nil
 }
 
@@ -121,11 +126,11 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startAdmin(ctx); err != nil {
 		return err
 	}
-	n.phase.Store("recovering logs")
 	if err := n.openDirs(); err != nil {
 		return err
 	}
 	n.locate()
+	n.opened.Store(&n.dirs)
 	if err := n.writeAddresses(); err != nil {
 		return err
 	}
@@ -168,7 +173,7 @@ func (n *Node) Close(ctx context.Context) error {
 }
 
 func (n *Node) stop(ctx context.Context) error {
-	n.phase.Store("stopping")
+	n.phase.Store(admin.Stopping)
 	var failed []error
 	if n.server != nil {
 		if err := n.server.Shutdown(ctx); err != nil {
@@ -197,6 +202,7 @@ func (n *Node) stop(ctx context.Context) error {
 		if err := n.admin.Shutdown(ctx); err != nil {
 			failed = append(failed, fmt.Errorf("stop the admin listener: %w", err))
 		}
+		n.serving.Wait()
 	}
 	return errors.Join(failed...)
 }
@@ -219,7 +225,8 @@ func (n *Node) abandon() {
 		}
 	}
 	if n.admin != nil {
-		_ = n.admin.Shutdown(context.Background())
+		_ = n.admin.Shutdown(context.Background()) // the start's error says what is wrong
+		n.serving.Wait()
 	}
 }
 

@@ -21,7 +21,7 @@ type Appended struct {
 var validators = sync.Pool{New: func() any { return new(batch.Validator) }}
 
 // maxPlainBytes bounds what one batch may decompress to, whatever the topic allows for one record.
-const maxPlainBytes = 256 << 20
+const maxPlainBytes = 64 << 20
 
 // Produce judges what a client sent for the partition, appends it and leaves the ticket's slot to be completed when the acks are met. With an error nothing was
 // appended and the slot is the caller's to complete. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.

@@ -120,7 +120,7 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 		d.sinceCheckpoint += bytes
 		d.spaceBytes += bytes
 	}
-	d.stats.RoundSeconds.observe(time.Since(now))
+	d.stats.RoundSeconds.ObserveDuration(time.Since(now))
 	for _, l := range logs {
 		l.Settle(err)
 	}

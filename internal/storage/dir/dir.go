@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/metric"
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	// OnFailure is called once, with no lock held, when the directory goes offline.
 	OnFailure func(error)
 	Logger    *slog.Logger
+	// Metrics takes the histograms of the committer.
+	Metrics *metric.Registry
 	// Mutants are for tests of the test harness only.
 	Mutants Mutants
 }
@@ -158,6 +161,12 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
+	metrics := o.Metrics
+	if metrics == nil {
+		metrics = metric.NewRegistry()
+	}
+	d.stats.SyncSeconds = metrics.Histogram(metric.DirSyncSeconds, path)
+	d.stats.RoundSeconds = metrics.Histogram(metric.DirRoundSeconds, path)
 	if d.minFree <= 0 {
 		d.minFree = DefaultMinFreeBytes
 	}

@@ -56,6 +56,6 @@ func (d *Dir) syncOne(f vfs.File) error {
 	began := time.Now()
 	err := f.Sync()
 	d.stats.Syncs.Add(1)
-	d.stats.SyncSeconds.observe(time.Since(began))
+	d.stats.SyncSeconds.ObserveDuration(time.Since(began))
 	return err
 }
