@@ -50,16 +50,6 @@ func openNode(fsys vfs.FS) (*node, error) {
 
 func (n *node) close() error { return errors.Join(n.q.Close(), n.dir.Close(0)) }
 
-// newDisk returns a file system on which the data directory is there to stay, as package dir leaves to whoever makes it.
-func newDisk(t *testing.T) *vfs.Mem {
-	t.Helper()
-	fsys := vfs.NewMem()
-	if err := errors.Join(fsys.MkdirAll(dataDir), fsys.SyncDir(".")); err != nil {
-		t.Fatal(err)
-	}
-	return fsys
-}
-
 // promises are what the outside was told.
 type promises struct {
 	sync.Mutex
@@ -152,7 +142,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var cuts []cut
-	fsys, p := newDisk(t), &promises{values: map[int64]string{}}
+	fsys, p := vfs.NewMem(), &promises{values: map[int64]string{}}
 	seed := uint64(0)
 	spying := vfs.NewFaulty(fsys, vfs.Hooks{OnAfter: func(c vfs.LoggedCall) {
 		if c.Op == vfs.OpRead {
@@ -183,7 +173,7 @@ func TestFailingDisk(t *testing.T) {
 	bitten := 0
 	for _, op := range []vfs.Op{vfs.OpSync, vfs.OpWrite, vfs.OpSyncDir, vfs.OpRename, vfs.OpCreate} {
 		for nth := 1; nth <= 8; nth++ {
-			fsys, p := newDisk(t), &promises{values: map[int64]string{}}
+			fsys, p := vfs.NewMem(), &promises{values: map[int64]string{}}
 			rule := &vfs.Rule{Op: op, Path: partition + "/*", Nth: nth, Fault: vfs.Fault{Err: errors.New("injected")}}
 			err := fillUnder(t, vfs.NewFaulty(fsys, vfs.Rules{rule}), p)
 			if rule.Bitten() > 0 {
@@ -241,7 +231,7 @@ func fillUnder(t *testing.T, fsys vfs.FS, p *promises) error {
 
 // TestMetadataMachineOverPlog runs the whole chain: inputs through a shard into the log, and again after a restart.
 func TestMetadataMachineOverPlog(t *testing.T) {
-	fsys := newDisk(t)
+	fsys := vfs.NewMem()
 	for round := range 3 {
 		n, err := openNode(fsys)
 		if err != nil {
