@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// cluster is the connection of one verb to its brokers.
+type cluster struct {
+	client    *kgo.Client
+	admin     *kadm.Client
+	bootstrap []string
+	timeout   time.Duration
+	dials     *dialer
+}
+
+// clientID is what brokers see in their logs and in the members of a group.
+const clientID = "ottla-cli"
+
+// connect reaches a broker, or says which one it could not reach and why.
+func (s *shell) connect(ctx context.Context, options ...kgo.Opt) (*cluster, error) {
+	seeds, err := parseBootstrap(s.bootstrap)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{bootstrap: seeds, timeout: s.timeout, dials: &dialer{}}
+	options = append([]kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.ClientID(clientID), kgo.SoftwareNameAndVersion(clientID, buildVersion().Version), kgo.DisableClientMetrics(),
+		kgo.Dialer(c.dials.dial), kgo.RequestRetries(8), kgo.RetryTimeout(s.timeout),
+	}, options...)
+	c.client, err = kgo.NewClient(options...)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	c.admin = kadm.NewClient(c.client)
+	c.admin.SetTimeoutMillis(int32(min(s.timeout.Milliseconds(), 1<<31-1)))
+	if err := c.client.Ping(ctx); err != nil {
+		c.client.Close()
+		return nil, c.pingError(ctx, err)
+	}
+	return c, nil
+}
+
+// pingError tells a closed port from a silent one and from one that speaks something else.
+func (c *cluster) pingError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
+		return cause
+	}
+	if address, last := c.dials.lastFailure(); last != nil {
+		return unreachable(address, c.bootstrap, last)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s accepts connections but does not answer within %v: is it a Kafka listener? (--timeout waits longer)", strings.Join(c.bootstrap, ","), c.timeout)
+	}
+	return fmt.Errorf("%s does not answer like a Kafka listener without encryption: %w", strings.Join(c.bootstrap, ","), err)
+}
+
+func (c *cluster) close() { c.client.Close() }
+
+// parseBootstrap splits host:port,… and completes what has no port.
+func parseBootstrap(text string) ([]string, error) {
+	var seeds []string
+	for entry := range strings.SplitSeq(text, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		if strings.Contains(entry, "://") {
+			return nil, usage("--bootstrap-server %s: write host:port without the part before ://", entry)
+		}
+		host, port, err := net.SplitHostPort(entry)
+		if err != nil {
+			host, port = strings.Trim(entry, "[]"), "9092"
+			if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+				return nil, usage("--bootstrap-server %s: it is host:port", entry)
+			}
+		}
+		seeds = append(seeds, net.JoinHostPort(host, port))
+	}
+	if len(seeds) == 0 {
+		return nil, usage("--bootstrap-server is empty: it is host:port[,host:port…]")
+	}
+	return seeds, nil
+}
+
+// dialer opens the client's connections and remembers the last that failed: the client retries until time is up, and then only says that it is.
+type dialer struct {
+	mu struct {
+		sync.Mutex
+		address string // of the last failure
+		err     error
+		failing map[string]bool
+		notef   func(format string, args ...any) // nil: nobody is told
+	}
+}
+
+const dialTimeout = 5 * time.Second
+
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	n := net.Dialer{Timeout: dialTimeout}
+	conn, err := n.DialContext(ctx, network, address)
+	if !errors.Is(err, context.Canceled) {
+		d.note(address, err)
+	}
+	return conn, err
+}
+
+// note remembers how a connection went, and tells when that is another way than before.
+func (d *dialer) note(address string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.mu.failing[address]
+	switch {
+	case err == nil && before:
+		delete(d.mu.failing, address)
+		if d.mu.address == address {
+			d.mu.address, d.mu.err = "", nil
+		}
+		if d.mu.notef != nil {
+			d.mu.notef("%s can be reached again.", address)
+		}
+	case err != nil:
+		if d.mu.failing == nil {
+			d.mu.failing = map[string]bool{}
+		}
+		d.mu.failing[address], d.mu.address, d.mu.err = true, address, err
+		if d.mu.notef != nil && !before {
+			d.mu.notef("ottla: cannot reach %s, trying again: %s", address, dialReason(err))
+		}
+	}
+}
+
+// tell makes a long-running verb say that it lost its brokers and found them again.
+func (d *dialer) tell(notef func(format string, args ...any)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.notef = notef
+}
+
+func (d *dialer) lastFailure() (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.address, d.mu.err
+}
+
+// asked makes a verb that asks brokers and is done: connected, within --timeout, with its errors explained.
+func (s *shell) asked(verb func(ctx context.Context, c *cluster, args []string) error) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, args []string) error {
+		ctx, cancel := context.WithTimeout(command.Context(), s.timeout)
+		defer cancel()
+		c, err := s.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		err = c.explain(verb(ctx, c, args))
+		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+			return errInterrupted
+		}
+		return err
+	}
+}
+
+// inNameOrder returns a map's keys in order.
+func inNameOrder[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// Main runs the command line of this process and returns its exit code. A second signal ends the process without returning.
+func Main(args []string) int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// A reader that goes away is an error of the write, not the death of a process that has a group to leave or a node to serve.
+	signal.Ignore(syscall.SIGPIPE)
+	p := process{args: args, in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), signals: signals, exit: os.Exit}
+	return p.run()
+}
+
+// process is what the command line takes from the operating system.
+type process struct {
+	args     []string // the first is the program
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+	signals  <-chan os.Signal
+	exit     func(code int)
+}
+
+var errInterrupted = errors.New("interrupted")
+
+func (p *process) run() int {
+	started := time.Now()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	done := make(chan struct{})
+	defer close(done)
+	go p.awaitSignals(cancel, done)
+
+	s := &shell{in: p.in, out: p.out, err: p.err, environ: p.environ, started: started}
+	root := s.root()
+	root.SetArgs(p.args[1:])
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	interrupted := errors.Is(context.Cause(ctx), errInterrupted)
+	switch usage := (*usageError)(nil); {
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.err, "ottla: %v\nSee `%s --help`.\n", err, command.CommandPath())
+		return exitUsage
+	case errors.Is(err, syscall.EPIPE): // who read our output has seen enough
+		return exitOK
+	case interrupted && (errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled)):
+		return exitInterrupted
+	case errors.Is(err, errReported):
+		return exitFailure
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(p.err, "ottla: %s\n", line)
+	}
+	return exitFailure
+}
+
+// awaitSignals ends the verb's context at the first signal and the process at the second.
+func (p *process) awaitSignals(cancel context.CancelCauseFunc, done <-chan struct{}) {
+	for first := true; ; first = false {
+		select {
+		case <-done:
+			return
+		case <-p.signals:
+		}
+		if !first {
+			p.exit(exitInterrupted)
+			return
+		}
+		cancel(errInterrupted)
+	}
+}
