@@ -4,12 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 
+	"github.com/ottla/ottla/internal/config"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 )
+
+// absolute makes the paths of the log directories absolute, as admin clients expect to see them.
+func absolute(static *config.Static) (*config.Static, error) {
+	out := *static
+	out.Broker.LogDirs = make([]string, len(static.Broker.LogDirs))
+	for i, path := range append(slices.Clone(static.Broker.LogDirs), static.Broker.MetadataLogDir) {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("log directory %s: %w", path, err)
+		}
+		if i == len(out.Broker.LogDirs) {
+			out.Broker.MetadataLogDir = path
+		} else {
+			out.Broker.LogDirs[i] = path
+		}
+	}
+	return &out, nil
+}
 
 // openDirs locks and opens every log directory. All of them belong to one cluster; a fresh one joins it, and the first ever names it.
 func (n *Node) openDirs() error {

@@ -91,8 +91,12 @@ type Node struct {
 
 // Open starts a node and returns when it serves. On an error everything that was begun is undone.
 func Open(ctx context.Context, o Options) (*Node, error) {
+	static, err := absolute(o.Static)
+	if err != nil {
+		return nil, err
+	}
 	n := &Node{
-		static: o.Static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
+		static: static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
 		incarnation: model.TopicID(uuid.New()), started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(),
 	}
 	if n.fs == nil {
