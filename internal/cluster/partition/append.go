@@ -58,7 +58,7 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 	}
 	out := Appended{BaseOffset: appended.BaseOffset, LogStartOffset: p.log.StartOffset(), LogAppendTimeMs: -1}
 	if rules.TimestampType == batch.LogAppendTime {
-		out.LogAppendTimeMs = rules.NowMs
+		out.LogAppendTimeMs = appended.Timestamp // a duplicate's is the original's
 	}
 	return out, nil
 }
