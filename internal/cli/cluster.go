@@ -22,6 +22,7 @@ type cluster struct {
 	bootstrap []string
 	timeout   time.Duration
 	dials     *dialer
+	closed    sync.Once
 }
 
 // clientID is what brokers see in their logs and in the members of a group.
@@ -45,7 +46,7 @@ func (s *shell) connect(ctx context.Context, options ...kgo.Opt) (*cluster, erro
 	c.admin = kadm.NewClient(c.client)
 	c.admin.SetTimeoutMillis(int32(min(s.timeout.Milliseconds(), 1<<31-1)))
 	if err := c.client.Ping(ctx); err != nil {
-		c.client.Close()
+		c.close()
 		return nil, c.pingError(ctx, err)
 	}
 	return c, nil
@@ -65,7 +66,7 @@ func (c *cluster) pingError(ctx context.Context, err error) error {
 	return fmt.Errorf("%s does not answer like a Kafka listener without encryption: %w", strings.Join(c.bootstrap, ","), err)
 }
 
-func (c *cluster) close() { c.client.Close() }
+func (c *cluster) close() { c.closed.Do(c.client.CloseAllowingRebalance) }
 
 // parseBootstrap splits host:port,… and completes what has no port.
 func parseBootstrap(text string) ([]string, error) {

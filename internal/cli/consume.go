@@ -118,7 +118,7 @@ func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) e
 		}
 		return err
 	}
-	defer run.cluster.client.CloseAllowingRebalance()
+	defer run.cluster.close()
 	if f.follow && f.max == 0 && attended(s.err) && attended(s.out) {
 		note := "Waiting for records of " + strings.Join(topics, ", ")
 		if f.position.anchor == atEnd && f.group == "" {

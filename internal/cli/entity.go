@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/internal/config"
 )
 
 // entity is something that has settings: topic/NAME, broker/ID, broker-default, group/NAME, client-metrics/NAME or broker-logger/ID.
@@ -113,8 +115,8 @@ func (c *cluster) describeEntity(ctx context.Context, e entity, keys []string, d
 		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
 			return out, answerError(e.String(), err, deref(r.ErrorMessage))
 		}
-		for _, config := range r.Configs {
-			out.entries = append(out.entries, newConfigEntry(&config))
+		for _, c := range r.Configs {
+			out.entries = append(out.entries, newConfigEntry(e.kind, &c))
 		}
 	}
 	return out, nil
@@ -139,7 +141,7 @@ func (c *cluster) checkBroker(ctx context.Context, e entity) error {
 	return nil
 }
 
-func newConfigEntry(c *kmsg.DescribeConfigsResponseResourceConfig) configEntry {
+func newConfigEntry(kind kmsg.ConfigResourceType, c *kmsg.DescribeConfigsResponseResourceConfig) configEntry {
 	e := configEntry{
 		Name: c.Name, Value: c.Value, Source: sourceNames[c.Source], ReadOnly: c.ReadOnly, Sensitive: c.IsSensitive, Documentation: deref(c.Documentation),
 	}
@@ -148,13 +150,31 @@ func newConfigEntry(c *kmsg.DescribeConfigsResponseResourceConfig) configEntry {
 	}
 	if c.Source == kmsg.ConfigSourceDefaultConfig {
 		e.Default = c.Value
+		return e
 	}
 	for _, s := range c.ConfigSynonyms {
-		if s.Source == kmsg.ConfigSourceDefaultConfig {
+		if s.Source == kmsg.ConfigSourceDefaultConfig && timeUnit(s.Name) == timeUnit(c.Name) {
 			e.Default = s.Value
+			return e
+		}
+	}
+	// Some defaults stand under another key in another unit, and the broker leaves them out: log.retention.hours for retention.ms.
+	if k := config.Lookup(config.Resource(kind), c.Name); k != nil && !c.IsSensitive {
+		if fallback, ok := k.Default(); ok {
+			e.Default = &fallback
 		}
 	}
 	return e
+}
+
+// timeUnit is the unit at the end of a key.
+func timeUnit(key string) string {
+	unit := key[strings.LastIndexByte(key, '.')+1:]
+	switch unit {
+	case "ms", "seconds", "minutes", "hours":
+		return unit
+	}
+	return ""
 }
 
 func deref(text *string) string {

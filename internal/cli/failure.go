@@ -38,7 +38,7 @@ var remedies = map[int16]string{
 	kerr.RecordListTooLarge.Code:         "raise the topic's max.message.bytes",
 	kerr.NotEnoughReplicas.Code:          "the topic's min.insync.replicas asks for more brokers than are in sync",
 	kerr.InvalidRecord.Code:              "a compacted topic needs a key in every record",
-	kerr.InvalidTopicException.Code:      "a name has up to 249 of the characters a-z A-Z 0-9 . _ -; internal topics are not written by clients",
+	kerr.InvalidTopicException.Code:      "the name is not allowed, or it is one of Kafka's own topics, which clients do not write",
 	kerr.OffsetOutOfRange.Code:           "`ottla topic describe` shows the offsets there are",
 	kerr.UnsupportedVersion.Code:         "these brokers do not have what this asks for",
 	kerr.SecurityDisabled.Code:           "the cluster has no authorizer",
@@ -51,6 +51,15 @@ var remedies = map[int16]string{
 	kerr.GroupAuthorizationFailed.Code:   "ask for the permission on the group",
 }
 
+// meanings are of codes whose usual text says less than is known here.
+var meanings = map[int16]string{
+	kerr.UnknownTopicOrPartition.Code: "it does not exist",
+	kerr.GroupIDNotFound.Code:         "it does not exist",
+	kerr.TopicAlreadyExists.Code:      "it exists",
+	kerr.NonEmptyGroup.Code:           "it has members",
+	kerr.UnknownMemberID.Code:         "it has members",
+}
+
 // answerError makes a sentence of a broker's error: the thing, the code, the broker's message or the code's meaning, and the remedy.
 func answerError(thing string, err error, message string) error {
 	var known *kerr.Error
@@ -58,8 +67,10 @@ func answerError(thing string, err error, message string) error {
 		return fmt.Errorf("%s: %w", thing, err)
 	}
 	text := message
-	if text == "" {
-		text = strings.TrimSuffix(known.Description, ".")
+	if own, ok := meanings[known.Code]; ok {
+		text = own
+	} else if text == "" {
+		text = known.Description
 	}
 	return &brokerError{thing: thing, code: known, text: strings.TrimSuffix(text, ".")}
 }
@@ -72,7 +83,10 @@ type brokerError struct {
 }
 
 func (e *brokerError) Error() string {
-	text := fmt.Sprintf("%s: %s (%s)", e.thing, e.text, e.code.Message)
+	text := fmt.Sprintf("%s (%s)", e.text, e.code.Message)
+	if _, name, _ := strings.Cut(e.thing, " "); !strings.Contains(e.text, "'"+strings.Trim(name, `"`)+"'") { // else the broker has named it
+		text = e.thing + ": " + text
+	}
 	if remedy, ok := remedies[e.code.Code]; ok {
 		text += ": " + remedy
 	}

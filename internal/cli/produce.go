@@ -111,7 +111,7 @@ func (f *produceFlags) check(c *cobra.Command) (err error) {
 // options are the client's.
 func (f *produceFlags) options(topic string, timeout time.Duration) []kgo.Opt {
 	options := []kgo.Opt{
-		kgo.DefaultProduceTopic(topic), kgo.AllowAutoTopicCreation(), kgo.RecordDeliveryTimeout(timeout), kgo.ProduceRequestTimeout(min(timeout, 30*time.Second)),
+		kgo.DefaultProduceTopic(topic), kgo.AllowAutoTopicCreation(), kgo.ProduceRequestTimeout(min(timeout, 30*time.Second)),
 		kgo.ProducerBatchCompression(codecs[f.compression]), kgo.ProducerBatchMaxBytes(f.maxBytes), kgo.MaxBufferedBytes(max(64<<20, 2*int(f.maxBytes))),
 	}
 	switch f.acks {
@@ -158,6 +158,9 @@ func (s *shell) produce(ctx context.Context, topic string, f *produceFlags) erro
 		return err
 	}
 	defer c.close()
+	if err := c.checkPartition(connecting, topic, f.partition); err != nil {
+		return c.explain(err)
+	}
 	if f.count == 0 && f.file == "" && attended(s.in) {
 		s.notef("Each line is a record for %s; Ctrl-D ends.", topic)
 	}
@@ -175,6 +178,22 @@ func (s *shell) produce(ctx context.Context, topic string, f *produceFlags) erro
 	return err
 }
 
+// checkPartition refuses a partition that the topic does not have. A topic that does not exist yet is created with the first record.
+func (c *cluster) checkPartition(ctx context.Context, topic string, partition int32) error {
+	if partition < 0 {
+		return nil
+	}
+	details, err := c.admin.ListTopicsWithInternal(ctx, topic)
+	if err != nil {
+		return err
+	}
+	d := details[topic]
+	if _, ok := d.Partitions[partition]; d.Err == nil && !ok {
+		return fmt.Errorf("%s has no partition %d, only 0 to %d: `ottla topic add-partitions` adds some", topicNamed(topic), partition, len(d.Partitions)-1)
+	}
+	return nil
+}
+
 // production is one run of `produce`. A goroutine reads and hands over to the client; the verb waits for it, or for the interrupt that a blocked read cannot
 // see.
 type production struct {
@@ -190,6 +209,7 @@ type production struct {
 
 // run produces until the source ends, a record fails or the context ends, and waits until nothing is on its way any more.
 func (p *production) run(ctx context.Context, source recordSource) error {
+	endWatch := p.watch()
 	read := make(chan error, 1)
 	go func() { read <- p.handOver(source) }()
 	var err error
@@ -201,9 +221,8 @@ func (p *production) run(ctx context.Context, source recordSource) error {
 	p.stop()
 	p.gate.Lock() // after this the client gets nothing more
 	p.gate.Unlock()
-	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*p.cluster.timeout)
-	defer cancel()
-	flushErr := p.cluster.client.Flush(flushing)
+	flushErr := p.cluster.client.Flush(context.Background()) // bounded by the watch
+	endWatch()
 	if failed := p.tally.failure(); failed != nil {
 		return p.explain(failed)
 	}
@@ -211,6 +230,41 @@ func (p *production) run(ctx context.Context, source recordSource) error {
 		return err
 	}
 	return p.cluster.explain(flushErr)
+}
+
+var errStalled = errors.New("stalled")
+
+// watch fails everything that is on its way once nothing was acknowledged for --timeout. The client's own delivery timeout does not serve: it counts from a
+// record's timestamp, which may be years ago. The function that it returns ends the watch.
+func (p *production) watch() (end func()) {
+	var running sync.WaitGroup
+	done := make(chan struct{})
+	running.Go(func() {
+		pace := time.NewTicker(max(p.cluster.timeout/20, time.Millisecond))
+		defer pace.Stop()
+		acknowledged, since := int64(0), time.Now()
+		for {
+			select {
+			case <-done:
+				return
+			case <-pace.C:
+			}
+			now := p.tally.acknowledgements()
+			if now != acknowledged || p.cluster.client.BufferedProduceRecords() == 0 {
+				acknowledged, since = now, time.Now()
+			}
+			if time.Since(since) >= p.cluster.timeout {
+				p.tally.fail(errStalled)
+				p.stop()
+				p.cluster.close()
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		running.Wait()
+	}
 }
 
 func (p *production) stop() { p.once.Do(func() { close(p.stopped) }) }
@@ -263,11 +317,11 @@ func (p *production) give(r *kgo.Record) bool {
 
 // explain makes a sentence of a record's failure.
 func (p *production) explain(err error) error {
-	if address, last := p.cluster.dials.lastFailure(); last != nil && (errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)) {
-		return unreachable(address, p.cluster.bootstrap, last)
-	}
-	if errors.Is(err, kgo.ErrRecordTimeout) {
-		return fmt.Errorf("%s: not acknowledged within %v (--timeout)", topicNamed(p.topic), p.cluster.timeout)
+	if errors.Is(err, errStalled) {
+		if address, last := p.cluster.dials.lastFailure(); last != nil {
+			return unreachable(address, p.cluster.bootstrap, last)
+		}
+		return fmt.Errorf("%s: nothing was acknowledged for %v (--timeout)", topicNamed(p.topic), p.cluster.timeout)
 	}
 	return answerError(topicNamed(p.topic), err, "")
 }

@@ -70,6 +70,22 @@ func (t *tally) add(r *kgo.Record, took time.Duration, err error) {
 	}
 }
 
+// fail notes why all that is on its way is about to fail.
+func (t *tally) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.first == nil {
+		t.mu.first = err
+	}
+}
+
+// acknowledgements counts the records that were acknowledged so far.
+func (t *tally) acknowledgements() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.records
+}
+
 // failure is the first record's that failed.
 func (t *tally) failure() error {
 	t.mu.Lock()

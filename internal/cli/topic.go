@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/ottla/ottla/internal/kafka/model"
 )
 
 func (s *shell) topicCommand() *cobra.Command {
@@ -63,10 +65,10 @@ func topicID(id kadm.TopicID) string {
 	if id == (kadm.TopicID{}) {
 		return ""
 	}
-	return id.String()
+	return model.TopicID(id).String()
 }
 
-// changedTopic is what became of one topic that was created, deleted or grown.
+// changedTopic is what became of one topic that was created or grown.
 type changedTopic struct {
 	Name              string `json:"name"`
 	ID                string `json:"id,omitempty"`
@@ -150,6 +152,13 @@ func (s *shell) createTopics(ctx context.Context, c *cluster, names []string, f 
 	return s.report(document, outcomes)
 }
 
+// deletedTopic is what became of one topic that was to be deleted.
+type deletedTopic struct {
+	Name    string `json:"name"`
+	Deleted bool   `json:"deleted"`
+	Error   string `json:"error,omitempty"`
+}
+
 func (s *shell) topicDeleteCommand() *cobra.Command {
 	var yes, ifExists bool
 	c := &cobra.Command{
@@ -174,20 +183,20 @@ func (s *shell) deleteTopics(ctx context.Context, c *cluster, names []string, if
 	if err != nil {
 		return err
 	}
-	var document []changedTopic
+	var document []deletedTopic
 	var outcomes []outcome
 	for _, name := range names {
 		a, ok := answers[name]
 		if !ok {
 			a.Err = errors.New("the broker did not answer for it")
 		}
-		d, o := changedTopic{Name: name, Existed: true}, outcome{done: "deleted " + name}
+		d, o := deletedTopic{Name: name, Deleted: true}, outcome{done: "deleted " + name}
 		switch {
 		case ifExists && errors.Is(a.Err, kerr.UnknownTopicOrPartition):
-			d.Existed, o.done = false, name+" does not exist"
+			d.Deleted, o.done = false, name+" does not exist"
 		case a.Err != nil:
 			o.err = answerError(topicNamed(name), a.Err, a.ErrMessage)
-			d = changedTopic{Name: name, Error: errorText(o.err)}
+			d = deletedTopic{Name: name, Error: errorText(o.err)}
 		}
 		document, outcomes = append(document, d), append(outcomes, o)
 	}

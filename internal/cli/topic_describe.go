@@ -72,7 +72,7 @@ func (s *shell) describeTopics(ctx context.Context, c *cluster, names []string, 
 		if ends, err = c.admin.ListEndOffsets(ctx, known...); err != nil {
 			return err
 		}
-		if sizes, err = replicaSizes(ctx, c, known); err != nil {
+		if sizes, err = replicaSizes(ctx, c, details, known); err != nil {
 			return err
 		}
 		for _, name := range known {
@@ -108,10 +108,10 @@ func (s *shell) describeTopics(ctx context.Context, c *cluster, names []string, 
 }
 
 // replicaSizes are the bytes of each replica by topic, partition and broker. A broker that does not tell leaves a gap.
-func replicaSizes(ctx context.Context, c *cluster, topics []string) (map[string]map[int32]map[int32]int64, error) {
+func replicaSizes(ctx context.Context, c *cluster, details kadm.TopicDetails, topics []string) (map[string]map[int32]map[int32]int64, error) {
 	set := kadm.TopicsSet{}
 	for _, name := range topics {
-		set.Add(name)
+		set.Add(name, details[name].Partitions.Numbers()...)
 	}
 	dirs, err := c.admin.DescribeAllLogDirs(ctx, set)
 	var some *kadm.ShardErrors
