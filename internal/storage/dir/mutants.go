@@ -14,4 +14,6 @@ const (
 	SkipRecoverySync
 	// ForgetStart acknowledges a new start offset before it is in the checkpoint.
 	ForgetStart
+	// SkipCutSync writes over a cut before the cut is synced.
+	SkipCutSync
 )

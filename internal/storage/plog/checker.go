@@ -20,10 +20,12 @@ type checker struct {
 	left   int64 // bytes of the present batch behind its header
 	at     int64 // position of the present batch
 	sum    uint32
+	expect int64 // offset at which the next batch begins, -1 before the first
+	gaps   bool  // compaction may have left some
 }
 
 func newChecker(s *Slice) checker {
-	return checker{slice: s, on: s.segment.base < s.log.openEnd && s.at < s.log.openAt(s.segment), at: s.at}
+	return checker{slice: s, expect: -1, gaps: s.log.cfg.Load().CleanupCompact, on: s.segment.base < s.log.openEnd && s.at < s.log.openAt(s.segment), at: s.at}
 }
 
 // next takes the next piece.
@@ -40,6 +42,9 @@ func (c *checker) next(p []byte) error {
 			if err != nil {
 				return c.rotten(err.Error())
 			}
+			if detail := c.follows(b); detail != "" {
+				return c.rotten(detail)
+			}
 			c.left = int64(b.Size() - batch.HeaderSize)
 			c.sum = crc32.Checksum(c.header[crcFrom:], castagnoli)
 		}
@@ -55,15 +60,32 @@ func (c *checker) next(p []byte) error {
 			return c.rotten(fmt.Sprintf("stored CRC %08x, computed %08x", b.CRC(), c.sum))
 		}
 		c.at += int64(b.Size())
+		c.expect = b.NextOffset()
 		c.have = 0
 	}
 	return nil
 }
 
-func (c *checker) rotten(detail string) error {
-	offset := c.slice.segment.base
-	if c.have == batch.HeaderSize {
-		offset = max(offset, batch.Batch(c.header[:]).BaseOffset())
+// follows says what is wrong with a batch's offsets, which its CRC does not cover.
+func (c *checker) follows(b batch.Batch) string {
+	ok := b.BaseOffset() == c.expect || c.gaps && b.BaseOffset() > c.expect
+	if c.expect < 0 {
+		ok = b.BaseOffset() <= c.slice.first && c.slice.first <= b.LastOffset() || c.gaps && b.LastOffset() >= c.slice.first
 	}
-	return c.slice.log.rotten(c.slice.segment, c.at, offset, detail)
+	if ok {
+		return ""
+	}
+	return fmt.Sprintf("a batch of offsets %d to %d stands where offset %d was expected", b.BaseOffset(), b.LastOffset(), max(c.expect, c.slice.first))
+}
+
+// finish checks that the last batch ends where it must.
+func (c *checker) finish() error {
+	if c.on && !c.gaps && c.expect != c.slice.end {
+		return c.rotten(fmt.Sprintf("the batches end at offset %d, not %d", c.expect, c.slice.end))
+	}
+	return nil
+}
+
+func (c *checker) rotten(detail string) error {
+	return c.slice.log.rotten(c.slice.segment, c.at, max(c.expect, c.slice.first), detail)
 }

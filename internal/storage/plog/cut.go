@@ -212,7 +212,7 @@ func (l *Log) cutFiles(r *dir.Round, c *cut) error {
 		if err != nil {
 			return err
 		}
-		if err = f.Truncate(c.at); err == nil {
+		if err = f.Truncate(c.at); err == nil && r.Mutants()&dir.SkipCutSync == 0 {
 			err = r.Barrier(f)
 		}
 		if err = errors.Join(err, r.Release(&s.log)); err != nil {
@@ -224,6 +224,10 @@ func (l *Log) cutFiles(r *dir.Round, c *cut) error {
 	}
 	if err := l.removeSnapshots(r, c.to); err != nil {
 		return err
+	}
+	if r.Mutants()&dir.SkipCutSync != 0 {
+		r.SyncDir(l.path)
+		return nil
 	}
 	return r.BarrierDir(l.path)
 }

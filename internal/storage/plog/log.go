@@ -66,6 +66,7 @@ type Log struct {
 
 	// The committer's own.
 	exists   bool  // the log's directory is there
+	revived  bool  // it was found after a crash: nothing is known to be synced, not even its name
 	recorded int64 // recovery point in the checkpoint on disk
 	staged   staged
 }

@@ -29,7 +29,7 @@ func Open(d *dir.Dir, name string, id model.TopicID, cfg *Config) (*Log, error) 
 		d.Return(name, found)
 		return nil, err
 	}
-	if l.synced.Load() < l.end.Load() && l.Err() == nil {
+	if (l.revived || l.synced.Load() < l.end.Load()) && l.Err() == nil {
 		l.dirty() // what recovery kept is synced before it counts
 	}
 	return l, nil

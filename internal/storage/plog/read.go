@@ -57,10 +57,10 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 	if err != nil {
 		return Slice{}, -1, err
 	}
-	limit, _, err := l.locate(s, upTo, segmentEnd)
+	limit, end, err := l.locate(s, upTo, segmentEnd)
 	if err != nil {
 		// What cannot be read further on does not matter before it.
-		if limit, err = l.soundEnd(s, at, err); err != nil {
+		if limit, end, err = l.soundEnd(s, at, err); err != nil {
 			return Slice{}, -1, err
 		}
 	}
@@ -71,7 +71,7 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 		return Slice{}, -1, nil
 	}
 	if limit-at > int64(maxBytes) {
-		if limit, err = l.boundary(s, at, limit, maxBytes, minOne); err != nil {
+		if limit, end, err = l.boundary(s, at, limit, maxBytes, minOne); err != nil {
 			return Slice{}, -1, err
 		}
 		if limit == at {
@@ -80,28 +80,30 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 	} else if upTo < segmentEnd {
 		l.remember(hint{s, limit, upTo, upTo})
 	}
-	return l.slice(s, at, limit), -1, nil
+	slice := l.slice(s, at, limit)
+	slice.first, slice.end = from, end
+	return slice, -1, nil
 }
 
-// soundEnd returns the position of damage that lies beyond a position, so that what is before can be served.
-func (l *Log) soundEnd(s *segment, at int64, err error) (int64, error) {
+// soundEnd returns the position and offset of damage that lies beyond a position, so that what is before can be served.
+func (l *Log) soundEnd(s *segment, at int64, err error) (limit, end int64, _ error) {
 	if rot, ok := asRot(err); ok && rot.Segment == s.base && rot.Position > at {
-		return rot.Position, nil
+		return rot.Position, rot.From, nil
 	}
-	return 0, err
+	return 0, 0, err
 }
 
-// boundary cuts a range to about maxBytes at a batch boundary.
-func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (int64, error) {
+// boundary cuts a range to about maxBytes at a batch boundary; end is the offset after it.
+func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (cutAt, end int64, err error) {
 	cutAt, lastOffset, ok, err := l.boundaryBefore(s, at, at+int64(maxBytes))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if ok {
 		b, err := l.headerAt(s, cutAt, limit)
 		if err == nil && b.LastOffset() == lastOffset {
 			l.remember(hint{s, cutAt, b.BaseOffset(), lastOffset})
-			return cutAt, nil
+			return cutAt, b.BaseOffset(), nil
 		}
 	}
 	fits := at
@@ -110,11 +112,11 @@ func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (
 		if next-at > int64(maxBytes) && (fits > at || !minOne) {
 			return false
 		}
-		fits = next
+		fits, end = next, b.NextOffset()
 		return next-at < int64(maxBytes)
 	})
 	if err != nil && fits == at {
-		return 0, err
+		return 0, 0, err
 	}
-	return fits, nil
+	return fits, end, nil
 }

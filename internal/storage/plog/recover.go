@@ -181,6 +181,7 @@ func (r *recovery) scan(from mark) error {
 	l := r.log
 	began := time.Now()
 	r.from = from
+	l.revived = true
 	r.adoptLater()
 	end := from
 	// What the state knows beyond its recovery point may never have reached the disk: the batches tell.

@@ -23,9 +23,6 @@ func (l *Log) stageRemovals(r *dir.Round) error {
 	if l.staged.durable {
 		durable = l.staged.start
 	}
-	if l.dir.Mutants()&dir.ForgetStart != 0 {
-		durable = l.start.Load()
-	}
 	l.mu.removals = slices.DeleteFunc(l.mu.removals, func(s *segment) bool {
 		if s.base < durable {
 			ready = append(ready, s)

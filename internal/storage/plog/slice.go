@@ -20,6 +20,8 @@ type Slice struct {
 	log     *Log
 	segment *segment
 	at      int64 // of the first byte
+	first   int64 // an offset that the first batch holds
+	end     int64 // the offset after the last batch
 	inFile  int64 // bytes to be read from the file
 	inTail  int64 // bytes in chunks
 	skip    int   // of the first chunk
@@ -176,6 +178,11 @@ func (s *Slice) fileParts(buffer []byte, f func(p []byte) error) error {
 		}
 		if err = check.next(p); err != nil {
 			break
+		}
+		if at+int64(len(p)) == s.at+s.inFile && s.inTail == 0 {
+			if err = check.finish(); err != nil {
+				break
+			}
 		}
 		if err = f(p); err != nil {
 			break

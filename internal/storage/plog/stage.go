@@ -3,6 +3,7 @@ package plog
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -47,7 +48,7 @@ func (l *Log) Prepare() dir.Needs {
 	if l.start.Load() != l.durableStart.Load() {
 		needs |= dir.NeedStart
 		if l.dir.Mutants()&dir.ForgetStart != 0 {
-			needs = 0
+			needs, l.staged.start, l.staged.durable = 0, l.start.Load(), true
 		}
 	}
 	if l.mu.cut != nil && l.recorded > l.mu.cut.to {
@@ -69,6 +70,10 @@ func (l *Log) Stage(r *dir.Round) error {
 		return l.stageDelete(r)
 	}
 	if l.Err() != nil { // a log that is damaged is left as it is
+		st.ok = true
+		return nil
+	}
+	if !l.exists && st.mark.offset == 0 && len(st.writes) == 0 && st.cut == nil { // an empty log has no directory, also when it is closed
 		st.ok = true
 		return nil
 	}
@@ -101,7 +106,7 @@ func (l *Log) capture(st *staged) bool {
 	if st.durable {
 		known = st.start
 	}
-	if c := l.mu.cut; c != nil && (l.recorded > c.to || known != l.start.Load()) && l.dir.Mutants()&dir.ForgetStart == 0 {
+	if c := l.mu.cut; c != nil && (l.recorded > c.to || known != l.start.Load()) {
 		return false
 	}
 	st.cut, l.mu.cut = l.mu.cut, nil
@@ -122,6 +127,11 @@ func (l *Log) capture(st *staged) bool {
 func (l *Log) stageFiles(r *dir.Round) error {
 	if !l.exists {
 		if err := l.createDirectory(r); err != nil {
+			return err
+		}
+	}
+	if l.revived && r.Mutants()&dir.SkipRecoverySync == 0 {
+		if err := l.stageRevived(r); err != nil {
 			return err
 		}
 	}
@@ -151,6 +161,21 @@ func (l *Log) createDirectory(r *dir.Round) error {
 	r.SyncDir(l.path)
 	r.SyncDir(l.dir.Path())
 	l.exists = true
+	return nil
+}
+
+// stageRevived has everything synced that a process left which was killed: the page cache shows files and names that a power cut would still take.
+func (l *Log) stageRevived(r *dir.Round) (err error) {
+	f, err := r.FS().Open(filepath.Join(l.path, identityFile))
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(r.Barrier(f), f.Close()); err != nil {
+		return err
+	}
+	r.SyncDir(l.path)
+	r.SyncDir(l.dir.Path())
+	l.revived = false
 	return nil
 }
 
@@ -381,7 +406,7 @@ func (l *Log) Settle(err error) {
 
 // writeHint replaces a small file without syncing it: losing it costs time at the next start, no more.
 func (l *Log) writeHint(r *dir.Round, name string, data []byte) (err error) {
-	path := l.path + "/" + name
+	path := filepath.Join(l.path, name)
 	f, err := r.FS().Create(path + ".tmp")
 	if errors.Is(err, fs.ErrExist) {
 		if err = r.FS().Remove(path + ".tmp"); err == nil {

@@ -99,7 +99,8 @@ func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) b
 	buffer := windows.Get().(*[windowSize]byte)
 	defer windows.Put(buffer)
 	w := window{log: l, segment: s, buf: buffer[:], until: to}
-	expect := s.base
+	expect, exact := s.base, from == 0 // whether a batch must begin at expect, or only not before
+	gaps := l.cfg.Load().CleanupCompact
 	size := int64(0)
 	for at := from; at < to; at += size {
 		b, err := w.header(at, size)
@@ -108,7 +109,7 @@ func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) b
 		}
 		size = int64(b.Size())
 		switch {
-		case b.BaseOffset() < expect || b.LastOffsetDelta() < 0:
+		case b.BaseOffset() < expect || b.BaseOffset() > expect && exact && !gaps || b.LastOffsetDelta() < 0:
 			return l.rotten(s, at, expect, fmt.Sprintf("a batch of offsets %d to %d stands where offset %d was expected", b.BaseOffset(), b.LastOffset(), expect))
 		case at+size > to:
 			return l.rotten(s, at, expect, fmt.Sprintf("a batch of %d bytes stands %d bytes before the end", size, to-at))
@@ -121,7 +122,7 @@ func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) b
 		if !f(b, at) {
 			return nil
 		}
-		expect = b.NextOffset()
+		expect, exact = b.NextOffset(), true
 	}
 	return nil
 }
