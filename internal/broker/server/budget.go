@@ -191,7 +191,9 @@ func (b *budget) release(n int64, p purpose) {
 
 func (b *budget) giveBackLocked(n int64, p purpose) {
 	b.mu.used[p] -= n
-	invariant.Check(b.mu.used[p] >= 0, "request memory: %d bytes more were given back than reserved", -b.mu.used[p])
+	if b.mu.used[p] < 0 {
+		invariant.Check(false, "request memory: %d bytes more were given back than reserved", -b.mu.used[p])
+	}
 }
 
 // grantLocked serves the waiting in their order, answers before frames, until the next in line does not fit.

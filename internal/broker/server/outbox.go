@@ -11,20 +11,20 @@ import (
 	"github.com/ottla/ottla/internal/invariant"
 )
 
-const pageSize = 4 << 10
+const pageSize = 8 << 10
 
 // page gathers small writes, and remembers whose they are until they are in the system's hands.
 type page struct {
 	bytes [pageSize]byte
 	n     int
-	marks [32]mark
+	marks [128]mark
 	m     int
 }
 
-// mark is an answer that is, or whose end is, in a page.
+// mark is an answer that is, or whose end is, in a page. Its times are Server.sinceStart.
 type mark struct {
 	metrics        *apiMetrics
-	arrived, ready time.Time
+	arrived, ready int64
 }
 
 var pages = sync.Pool{New: func() any { return new(page) }}
@@ -51,7 +51,9 @@ func (o *outbox) send(p *parked, ready time.Time) {
 		n++
 	}
 	size := n + length
-	invariant.Check(size-sizePrefix <= math.MaxInt32, "%s: a response of %d bytes does not fit a frame", p.route.Name, size)
+	if size-sizePrefix > math.MaxInt32 { // asked before the call, whose arguments would be allocated each time
+		invariant.Check(false, "%s: a response of %d bytes does not fit a frame", p.route.Name, size)
+	}
 	binary.BigEndian.PutUint32(head[0:], uint32(size-sizePrefix))
 	binary.BigEndian.PutUint32(head[4:], uint32(p.header.correlationID))
 	o.put(head[:n])
@@ -59,7 +61,9 @@ func (o *outbox) send(p *parked, ready time.Time) {
 	if o.failed != nil {
 		return
 	}
-	invariant.Check(err != nil || wrote == int64(length), "%s: a body of %d bytes wrote %d", p.route.Name, length, wrote)
+	if err == nil && wrote != int64(length) {
+		invariant.Check(false, "%s: a body of %d bytes wrote %d", p.route.Name, length, wrote)
+	}
 	if err != nil {
 		o.failed = err
 		o.conn.cut(o.conn.complain(closedBody, "closing a connection whose response could not be finished",
@@ -67,13 +71,14 @@ func (o *outbox) send(p *parked, ready time.Time) {
 		return
 	}
 	p.route.metrics.responseBytes.Observe(int64(size))
-	o.mark(mark{p.route.metrics, p.arrived, ready})
+	s := o.conn.server
+	o.mark(mark{p.route.metrics, s.sinceStart(p.arrived), s.sinceStart(ready)})
 }
 
 // mark counts an answer as sent, when its last byte is.
 func (o *outbox) mark(m mark) {
 	if o.page == nil {
-		m.sent(time.Now())
+		m.sent(o.conn.server.sinceStart(time.Now()))
 		return
 	}
 	o.page.marks[o.page.m] = m
@@ -82,9 +87,9 @@ func (o *outbox) mark(m mark) {
 	}
 }
 
-func (m *mark) sent(now time.Time) {
-	m.metrics.send.ObserveDuration(now.Sub(m.ready))
-	m.metrics.total.ObserveDuration(now.Sub(m.arrived))
+func (m *mark) sent(now int64) {
+	m.metrics.send.Observe(now - m.ready)
+	m.metrics.total.Observe(now - m.arrived)
 }
 
 // put adds bytes that fit a page.
@@ -124,37 +129,44 @@ func (o *outbox) flush() {
 
 // out writes the page and then b, and gives the page back.
 func (o *outbox) out(b []byte) {
-	o.next = o.vector[:0]
-	if o.page != nil {
-		o.next = append(o.next, o.page.bytes[:o.page.n])
-	}
-	if len(b) > 0 {
-		o.next = append(o.next, b)
-	}
 	if o.failed == nil {
-		o.write()
+		o.write(b)
 	}
-	o.vector = [2][]byte{}
 	o.drop()
 }
 
-func (o *outbox) write() {
+func (o *outbox) write(b []byte) {
 	c := o.conn
-	before := c.server.sinceStart(time.Now())
-	c.writeSince.Store(before)
-	_, err := o.next.WriteTo(c.socket)
-	now := time.Now()
+	c.writeSince.Store(c.server.sinceStart(time.Now()))
+	err := o.hand(b)
+	now := c.server.sinceStart(time.Now())
+	c.lastWrite.Store(now)
 	c.writeSince.Store(0)
 	if err != nil {
 		o.fail(err)
 		return
 	}
-	c.lastWrite.Store(c.server.sinceStart(now))
 	if o.page != nil {
 		for i := range o.page.m {
 			o.page.marks[i].sent(now)
 		}
 	}
+}
+
+// hand gives the page and b to the system, in one call where it can take both.
+func (o *outbox) hand(b []byte) (err error) {
+	switch {
+	case o.page == nil:
+		_, err = o.conn.socket.Write(b)
+	case len(b) == 0:
+		_, err = o.conn.socket.Write(o.page.bytes[:o.page.n])
+	default:
+		o.vector = [2][]byte{o.page.bytes[:o.page.n], b}
+		o.next = o.vector[:]
+		_, err = o.next.WriteTo(o.conn.socket)
+		o.vector = [2][]byte{}
+	}
+	return err
 }
 
 // fail makes the connection end: the peer has seen half an answer, or is gone.

@@ -3,12 +3,14 @@ package server
 import (
 	"sync"
 	"time"
+
+	"github.com/ottla/ottla/internal/metric"
 )
 
 const (
 	queueLimit      = 256     // answers that may wait on one connection
 	queueHeldLimit  = 1 << 20 // bytes that made bodies in the queue of one connection may hold, but for the last
-	queueKeptLength = 16      // a longer ring is dropped when it has become empty
+	queueKeptLength = 64      // a longer ring is dropped when it has become empty
 )
 
 // parked is an answer on its way to the client: what is still to be done for it and what its header says.
@@ -42,12 +44,14 @@ type queue struct {
 
 func (q *queue) init() { q.changed.L = &q.mu }
 
-// push waits for room, which the writer makes whatever happens to the connection, and reports whether it had to.
-func (q *queue) push(p *parked) (waited bool) {
+// push waits for room, which the writer makes whatever happens to the connection, and counts when it has to.
+func (q *queue) push(p *parked, full *metric.Counter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.mu.length == queueLimit || q.mu.held > queueHeldLimit {
-		waited = true
+	if q.fullLocked() {
+		full.Inc()
+	}
+	for q.fullLocked() {
 		q.changed.Wait()
 	}
 	if q.mu.length == len(q.mu.ring) {
@@ -57,8 +61,9 @@ func (q *queue) push(p *parked) (waited bool) {
 	q.mu.length++
 	q.mu.held += p.held
 	q.changed.Signal()
-	return waited
 }
+
+func (q *queue) fullLocked() bool { return q.mu.length == queueLimit || q.mu.held > queueHeldLimit }
 
 func (q *queue) growLocked() {
 	ring := make([]parked, max(4, 2*len(q.mu.ring)))

@@ -85,7 +85,7 @@ func newHarness(t testing.TB, change func(*Options)) *harness {
 func newPipeHarness(t testing.TB, change func(*Options)) *harness {
 	t.Helper()
 	h := prepareHarness(t)
-	h.pipe = &pipeListener{incoming: make(chan net.Conn), closed: make(chan struct{})}
+	h.pipe = newPipeListener()
 	h.run(change)
 	return h
 }
@@ -106,7 +106,11 @@ func prepareHarness(t testing.TB) *harness {
 func (h *harness) run(change func(*Options)) {
 	t := h.t
 	t.Helper()
-	options := Options{Logger: slog.New(slog.NewTextHandler(h.log, nil)), Metrics: h.metrics}
+	var log io.Writer = h.log
+	if os.Getenv("OTTLA_TEST_PANIC") != "" {
+		log = os.Stderr
+	}
+	options := Options{Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: h.metrics}
 	if change != nil {
 		change(&options)
 	}
@@ -254,6 +258,10 @@ type pipeListener struct {
 	incoming chan net.Conn
 	closed   chan struct{}
 	once     sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{incoming: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (l *pipeListener) dial() (net.Conn, error) {

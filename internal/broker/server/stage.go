@@ -137,9 +137,7 @@ func (c *Conn) park(p *parked) {
 		c.writing.Go(c.write)
 	}
 	c.unsent.Add(1)
-	if c.queue.push(p) {
-		c.server.metrics.queueFull.Inc()
-	}
+	c.queue.push(p, c.server.metrics.queueFull)
 }
 
 // makeBody runs an answer's Body with the memory that it asks for. A connection that has ended gets none; its bodies are about to be dropped.

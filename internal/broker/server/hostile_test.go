@@ -1,0 +1,167 @@
+package server
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// roundTrips returns the median time of n echoes.
+func (c *client) roundTrips(n int, body string) time.Duration {
+	c.t.Helper()
+	took := make([]time.Duration, n)
+	for i := range took {
+		start := time.Now()
+		c.request(keyEcho, 1, int32(i), body)
+		c.expect(int32(i), body)
+		took[i] = time.Since(start)
+	}
+	slices.Sort(took)
+	return took[n/2]
+}
+
+func memory() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
+
+// A thousand connections that each announce 50 MB and send ten bytes stop Apache Kafka 4.4 for minutes.
+func TestThousandConnectionsThatAnnounce50MB(t *testing.T) {
+	h := newHarness(t, nil)
+	good := h.dial()
+	before, empty := good.roundTrips(500, "hello"), memory()
+	for range 1000 {
+		c := h.dial()
+		c.send(append(binary.BigEndian.AppendUint32(nil, 50<<20), 0, 0, 0, 3, 0, 0, 0, 1, 0, 0))
+	}
+	h.eventually("all are half received", func() bool {
+		n := 0
+		for _, c := range h.server.snapshot() {
+			if c.frameHave.Load() == 14 {
+				n++
+			}
+		}
+		return n == 1000
+	})
+	if grown := int64(memory()) - int64(empty); grown > 32<<20 { // both ends of the connections are in this process
+		t.Errorf("they cost %d MiB", grown>>20)
+	} else {
+		t.Logf("they cost %d KiB, both ends, and %d bytes of the budget", grown>>10, h.server.budget.used())
+	}
+	if used := h.server.budget.used(); used != 0 {
+		t.Errorf("they reserved %d bytes", used)
+	}
+	during := good.roundTrips(500, "hello")
+	for try := 0; during > 2*before && try < 5; try++ { // the machine may be busy with something else
+		during = good.roundTrips(500, "hello")
+	}
+	if during > 2*before {
+		t.Errorf("a round trip takes %s beside them, %s before", during, before)
+	}
+	large := strings.Repeat("x", 2_000_000)
+	good.request(keyEcho, 1, 1, large)
+	good.expect(1, large)
+}
+
+// Those who really send megabytes and then stop share the budget, and lose it when a good client needs some.
+func TestManyStalledMegabytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newPipeHarness(t, func(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 8<<20, 32<<20 })
+		half := frame(keyEcho, 1, 1, strings.Repeat("x", 4<<20))[:1<<20]
+		for range 60 {
+			c := h.dial()
+			go func() {
+				_, err := c.Write(half)
+				_ = err // it will be closed at some time
+			}()
+		}
+		synctest.Wait()
+		if used := h.server.budget.used(); used > 32<<20 || used < 8<<20 {
+			t.Errorf("%d bytes are reserved of %d", used, 32<<20)
+		}
+		good := h.dial()
+		start := time.Now()
+		body := strings.Repeat("x", 1<<20)
+		go good.send(frame(keyEcho, 1, 1, body))
+		if err := good.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		var size [4]byte
+		if _, err := io.ReadFull(good, size[:]); err != nil {
+			t.Fatal(err)
+		}
+		between(t, "served", time.Since(start), 0, 20*time.Second)
+		if n, err := io.CopyN(io.Discard, good, int64(binary.BigEndian.Uint32(size[:]))); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		small := h.dial()
+		start = time.Now()
+		small.request(keyEcho, 1, 1, "small")
+		small.expect(1, "small")
+		between(t, "a small request served", time.Since(start), 0, 0)
+	})
+}
+
+// Whatever comes in, the connection ends or is ready for more, nothing is left reserved, and nothing panics.
+func FuzzConnection(f *testing.F) {
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add([]byte{0x16, 0x03, 0x01, 0x00, 0xf0})
+	f.Add(frame(keyEcho, 1, 1, "hello"))
+	f.Add(append(frame(keyPark, 1, 1, "a"), frame(keyEcho, 9, 2, strings.Repeat("x", 3000))...))
+	f.Add(append(frame(keyMute, 3, 1, "bye"), 0xff))
+	f.Add(frame(keyHello, 99, 1, "anything"))
+	f.Add(frame(keyEcho, 1, 1, strings.Repeat("y", 70_000)))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			h := prepareHarness(t)
+			h.handlers[keyPark].Serve = func(r *Request) Answer {
+				done := make(chan struct{})
+				time.AfterFunc(time.Duration(len(r.Body))*time.Millisecond, func() { close(done) })
+				return Answer{
+					Wait: func(stop <-chan struct{}) {
+						select {
+						case <-done:
+						case <-stop:
+						}
+					},
+					Body: func() Body { return Bytes("later") },
+				}
+			}
+			h.pipe = newPipeListener()
+			h.run(nil)
+			c := h.dial()
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				n, err := io.Copy(io.Discard, c)
+				_, _ = n, err // it ends in any case
+			})
+			if err := c.SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			for i, step := 0, 1; i < len(input); i, step = i+step, 2*step { // ever larger pieces, as a network may cut them
+				if _, err := c.Write(input[i:min(i+step, len(input))]); err != nil {
+					if e, ok := err.(net.Error); ok && e.Timeout() {
+						t.Fatal("the server neither read nor closed")
+					}
+					break
+				}
+			}
+			start := time.Now()
+			wait.Wait()
+			between(t, "ended", time.Since(start), 0, 11*time.Minute)
+			synctest.Wait()
+			if used := h.server.budget.used(); used != 0 {
+				t.Errorf("%d bytes are still reserved", used)
+			}
+		})
+	})
+}
