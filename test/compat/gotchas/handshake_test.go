@@ -210,6 +210,12 @@ func TestGotcha13EveryAdvertisedVersion(t *testing.T) {
 				r.SessionEpoch = -1
 			case *kmsg.FindCoordinatorRequest:
 				r.CoordinatorKey, r.CoordinatorKeys = "a", []string{"a"}
+			case *kmsg.DescribeACLsRequest:
+				r.ResourceType, r.ResourcePatternType, r.Operation, r.PermissionType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+			case *kmsg.AddPartitionsToTxnRequest:
+				txn := kmsg.NewAddPartitionsToTxnRequestTransaction() // without one Kafka never answers
+				txn.TransactionalID = "a"
+				r.Transactions = append(r.Transactions, txn)
 			}
 			one := Dial(t, address)
 			one.Send(req)
