@@ -49,7 +49,6 @@ var (
 	RequestSendSeconds   = family(HistogramKind, Seconds, "ottla_request_send_seconds", "Time from an answer being ready until it was handed to the socket.", "api")
 	RequestBytes         = family(HistogramKind, Bytes, "ottla_request_bytes", "Size of requests, with their headers.", "api")
 	ResponseBytes        = family(HistogramKind, Bytes, "ottla_response_bytes", "Size of responses, with their headers.", "api")
-	RequestRefusals      = family(CounterKind, Things, "ottla_request_refusals_total", "Requests that closed their connection instead of being answered, by reason.", "reason")
 )
 
 // Connections and the memory of requests.
