@@ -45,8 +45,12 @@ func (s *shell) connect(ctx context.Context, options ...kgo.Opt) (*cluster, erro
 	}
 	c.admin = kadm.NewClient(c.client)
 	c.admin.SetTimeoutMillis(int32(min(s.timeout.Milliseconds(), 1<<31-1)))
-	if err := c.client.Ping(ctx); err != nil {
-		c.close()
+	// The client waits for a connection's handshake whatever the context says: a silent port must not hold up an interrupt.
+	unwatch := context.AfterFunc(ctx, c.dials.cut)
+	err = c.client.Ping(ctx)
+	unwatch()
+	if err != nil {
+		c.abandon()
 		return nil, c.pingError(ctx, err)
 	}
 	return c, nil
@@ -54,8 +58,8 @@ func (s *shell) connect(ctx context.Context, options ...kgo.Opt) (*cluster, erro
 
 // pingError tells a closed port from a silent one and from one that speaks something else.
 func (c *cluster) pingError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
-		return cause
+	if err := interruption(ctx); err != nil {
+		return err
 	}
 	if address, last := c.dials.lastFailure(); last != nil {
 		return unreachable(address, c.bootstrap, last)
@@ -66,7 +70,22 @@ func (c *cluster) pingError(ctx context.Context, err error) error {
 	return fmt.Errorf("%s does not answer like a Kafka listener without encryption: %w", strings.Join(c.bootstrap, ","), err)
 }
 
-func (c *cluster) close() { c.closed.Do(c.client.CloseAllowingRebalance) }
+// closeGrace is how long brokers have to take the end of a connection's business.
+const closeGrace = 2 * time.Second
+
+func (c *cluster) close() {
+	c.closed.Do(func() {
+		timer := time.AfterFunc(closeGrace, c.dials.cut)
+		defer timer.Stop()
+		c.client.CloseAllowingRebalance()
+	})
+}
+
+// abandon closes without waiting for brokers that did not answer.
+func (c *cluster) abandon() {
+	c.dials.cut()
+	c.close()
+}
 
 // parseBootstrap splits host:port,… and completes what has no port.
 func parseBootstrap(text string) ([]string, error) {
@@ -94,66 +113,6 @@ func parseBootstrap(text string) ([]string, error) {
 	return seeds, nil
 }
 
-// dialer opens the client's connections and remembers the last that failed: the client retries until time is up, and then only says that it is.
-type dialer struct {
-	mu struct {
-		sync.Mutex
-		address string // of the last failure
-		err     error
-		failing map[string]bool
-		notef   func(format string, args ...any) // nil: nobody is told
-	}
-}
-
-const dialTimeout = 5 * time.Second
-
-func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	n := net.Dialer{Timeout: dialTimeout}
-	conn, err := n.DialContext(ctx, network, address)
-	if !errors.Is(err, context.Canceled) {
-		d.note(address, err)
-	}
-	return conn, err
-}
-
-// note remembers how a connection went, and tells when that is another way than before.
-func (d *dialer) note(address string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	before := d.mu.failing[address]
-	switch {
-	case err == nil && before:
-		delete(d.mu.failing, address)
-		if d.mu.address == address {
-			d.mu.address, d.mu.err = "", nil
-		}
-		if d.mu.notef != nil {
-			d.mu.notef("%s can be reached again.", address)
-		}
-	case err != nil:
-		if d.mu.failing == nil {
-			d.mu.failing = map[string]bool{}
-		}
-		d.mu.failing[address], d.mu.address, d.mu.err = true, address, err
-		if d.mu.notef != nil && !before {
-			d.mu.notef("ottla: cannot reach %s, trying again: %s", address, dialReason(err))
-		}
-	}
-}
-
-// tell makes a long-running verb say that it lost its brokers and found them again.
-func (d *dialer) tell(notef func(format string, args ...any)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.mu.notef = notef
-}
-
-func (d *dialer) lastFailure() (string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mu.address, d.mu.err
-}
-
 // asked makes a verb that asks brokers and is done: connected, within --timeout, with its errors explained.
 func (s *shell) asked(verb func(ctx context.Context, c *cluster, args []string) error) func(*cobra.Command, []string) error {
 	return func(command *cobra.Command, args []string) error {
@@ -164,11 +123,8 @@ func (s *shell) asked(verb func(ctx context.Context, c *cluster, args []string) 
 			return err
 		}
 		defer c.close()
-		err = c.explain(verb(ctx, c, args))
-		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
-			return errInterrupted
-		}
-		return err
+		defer context.AfterFunc(ctx, c.dials.cut)()
+		return c.explain(ctx, verb(ctx, c, args))
 	}
 }
 

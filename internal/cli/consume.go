@@ -113,9 +113,6 @@ func (p position) kgoOffset() kgo.Offset {
 func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) error {
 	run, err := s.prepare(ctx, topics, f)
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errInterrupted) {
-			return errInterrupted
-		}
 		return err
 	}
 	defer run.cluster.close()
@@ -126,14 +123,11 @@ func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) e
 		}
 		s.notef("%s. Ctrl-C ends.", note)
 	}
-	err = run.loop(ctx)
-	if leaveErr := run.leave(ctx); err == nil {
-		err = leaveErr
+	// Leaving fails where the loop did, and is told beside it; an interrupt hides neither.
+	if err := errors.Join(run.loop(ctx), run.leave(ctx)); err != nil {
+		return run.cluster.explain(context.WithoutCancel(ctx), err)
 	}
-	if err == nil && errors.Is(context.Cause(ctx), errInterrupted) {
-		return errInterrupted
-	}
-	return run.cluster.explain(err)
+	return interruption(ctx)
 }
 
 // consumption is one run of `consume`.
@@ -156,14 +150,15 @@ func (s *shell) prepare(ctx context.Context, topics []string, f *consumeFlags) (
 		return nil, err
 	}
 	defer asking.close()
+	defer context.AfterFunc(ctx, asking.dials.cut)()
 	run := &consumption{shell: s, flags: f, out: bufio.NewWriterSize(s.out, 64<<10)}
 	partitions, err := asking.partitionsToConsume(ctx, topics, f.chosen)
 	if err != nil {
-		return nil, asking.explain(err)
+		return nil, asking.explain(ctx, err)
 	}
 	if !f.follow {
 		if run.ends, err = asking.trackEnds(ctx, partitions, f); err != nil {
-			return nil, asking.explain(err)
+			return nil, asking.explain(ctx, err)
 		}
 	}
 	options := []kgo.Opt{kgo.ConsumeStartOffset(f.position.kgoOffset()), kgo.ConsumeResetOffset(f.position.kgoOffset()), kgo.KeepControlRecords()}

@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // usageError is a command line that was not understood.
@@ -118,19 +117,22 @@ func unreachable(address string, bootstrap []string, err error) error {
 	return fmt.Errorf("cannot reach %s: %s: the brokers name this address in advertised.listeners, and it must be reachable from here", address, dialReason(err))
 }
 
-// explain makes a sentence of what a client library says when a whole request failed.
-func (c *cluster) explain(err error) error {
+// explain makes a sentence of what the client library says when a whole request failed under a context.
+func (c *cluster) explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	if interrupted := interruption(ctx); interrupted != nil {
+		return interrupted
+	}
 	var broker *brokerError
 	var bad *usageError
-	if errors.As(err, &broker) || errors.As(err, &bad) || errors.Is(err, errReported) || errors.Is(err, errInterrupted) {
+	if errors.As(err, &broker) || errors.As(err, &bad) || errors.Is(err, errReported) {
 		return err
 	}
-	timedOut := errors.Is(err, context.DeadlineExceeded)
+	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 	var dial *net.OpError
-	failedDial := errors.As(err, &dial) && dial.Op == "dial" || errors.Is(err, kgo.ErrClientClosed)
+	failedDial := errors.As(err, &dial) && dial.Op == "dial"
 	if address, last := c.dials.lastFailure(); last != nil && (timedOut || failedDial) {
 		return unreachable(address, c.bootstrap, last)
 	}

@@ -96,13 +96,19 @@ type started struct {
 
 func start(t *testing.T, bootstrap string, stdin io.Reader, args ...string) *started {
 	t.Helper()
+	var environ []string
+	if bootstrap != "" {
+		environ = []string{bootstrapVariable + "=" + bootstrap}
+	}
+	return startIn(t, environ, stdin, args...)
+}
+
+func startIn(t *testing.T, environ []string, stdin io.Reader, args ...string) *started {
+	t.Helper()
 	s := &started{t: t, signals: make(chan os.Signal, 2), out: newWatched(), err: newWatched(), code: make(chan int, 1)}
 	p := process{
-		args: append([]string{"ottla"}, args...), in: stdin, out: s.out, err: s.err, signals: s.signals,
+		args: append([]string{"ottla"}, args...), in: stdin, out: s.out, err: s.err, signals: s.signals, environ: environ,
 		exit: func(code int) { t.Errorf("ottla %s: ended at once with %d", strings.Join(args, " "), code) },
-	}
-	if bootstrap != "" {
-		p.environ = []string{bootstrapVariable + "=" + bootstrap}
 	}
 	go func() { s.code <- p.run() }()
 	return s

@@ -159,7 +159,7 @@ func (s *shell) produce(ctx context.Context, topic string, f *produceFlags) erro
 	}
 	defer c.close()
 	if err := c.checkPartition(connecting, topic, f.partition); err != nil {
-		return c.explain(err)
+		return c.explain(connecting, err)
 	}
 	if f.count == 0 && f.file == "" && attended(s.in) {
 		s.notef("Each line is a record for %s; Ctrl-D ends.", topic)
@@ -172,8 +172,8 @@ func (s *shell) produce(ctx context.Context, topic string, f *produceFlags) erro
 	if reportErr := s.reportProduced(p.tally, f.count > 0); err == nil {
 		err = reportErr
 	}
-	if err == nil && errors.Is(context.Cause(ctx), errInterrupted) {
-		return errInterrupted
+	if err == nil {
+		return interruption(ctx)
 	}
 	return err
 }
@@ -229,7 +229,7 @@ func (p *production) run(ctx context.Context, source recordSource) error {
 	if err != nil {
 		return err
 	}
-	return p.cluster.explain(flushErr)
+	return p.cluster.explain(ctx, flushErr)
 }
 
 var errStalled = errors.New("stalled")

@@ -42,6 +42,14 @@ type process struct {
 
 var errInterrupted = errors.New("interrupted")
 
+// interruption is errInterrupted if that is why the context ended.
+func interruption(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
+		return cause
+	}
+	return nil
+}
+
 func (p *process) run() int {
 	started := time.Now()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -60,14 +68,13 @@ func (p *process) run() int {
 	if err == nil {
 		return exitOK
 	}
-	interrupted := errors.Is(context.Cause(ctx), errInterrupted)
 	switch usage := (*usageError)(nil); {
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.err, "ottla: %v\nSee `%s --help`.\n", err, command.CommandPath())
 		return exitUsage
 	case errors.Is(err, syscall.EPIPE): // who read our output has seen enough
 		return exitOK
-	case interrupted && (errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled)):
+	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.Is(err, errReported):
 		return exitFailure

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type screen struct {
 	addresses []string // NAME://host:port, as taken
 	admin     string
 	dataDirs  []string
+	metadata  string // where the metadata log is, one of dataDirs or another
 	settings  string
 	clusterID string
 	nodeID    int32
@@ -33,16 +35,21 @@ func (s *shell) announce(n *node.Node, static *config.Static, path string, quiet
 		addresses: n.Addresses().All, admin: n.Addresses().Admin, settings: path, clusterID: n.ClusterID(), nodeID: static.Broker.NodeID, took: time.Since(s.started),
 	}
 	for _, dir := range static.Broker.LogDirs {
-		if full, err := filepath.Abs(dir); err == nil {
-			dir = full
-		}
-		view.dataDirs = append(view.dataDirs, dir)
+		view.dataDirs = append(view.dataDirs, absolute(dir))
 	}
+	view.metadata = absolute(static.Broker.MetadataLogDir)
 	view.bootstrap, view.loopback = clientAddress(view.addresses, &static.Broker)
 	if quiet {
 		return view.writeAddresses(s.out)
 	}
 	return view.write(s.out)
+}
+
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
 }
 
 // clientAddress picks the address for a client on this machine: the first listener that is not for controllers, by its advertised name if it is bound to every
@@ -89,9 +96,12 @@ func (v *screen) write(w io.Writer) error {
 	for i, dir := range v.dataDirs {
 		field([]string{"data", ""}[min(i, 1)], dir)
 	}
+	if !slices.Contains(v.dataDirs, v.metadata) {
+		field("metadata", v.metadata)
+	}
 	field("kafka", v.bootstrap)
 	if v.admin == "" {
-		field("admin", "off (ottla.admin.listener is empty)")
+		field("metrics", "off, ottla.admin.listener is empty")
 	} else {
 		field("metrics", "http://"+v.admin+"/metrics")
 		field("health", "http://"+v.admin+"/health")
@@ -105,7 +115,7 @@ func (v *screen) write(w io.Writer) error {
 	}
 	v.writeNetwork(&b)
 	v.writeSnippets(&b)
-	b.WriteString("\nCtrl-C stops the node. What was acknowledged is on disk.\n\n")
+	b.WriteString("\nCtrl-C stops the node.\n\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -156,12 +166,11 @@ func snippets(ottla, bootstrap string) []snippet {
 	}
 }
 
-// roundDuration keeps three digits or so.
+// roundDuration keeps three digits.
 func roundDuration(d time.Duration) time.Duration {
-	for unit := time.Hour; unit > time.Microsecond; unit /= 10 {
-		if d >= unit {
-			return d.Round(unit / 100)
-		}
+	unit := time.Nanosecond
+	for d/unit >= 1000 {
+		unit *= 10
 	}
-	return d
+	return d.Round(unit)
 }

@@ -109,8 +109,8 @@ func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	}
 	n, err := node.Open(ctx, node.Options{Static: static, Loggers: loggers})
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errInterrupted) {
-			return errInterrupted
+		if interrupted := interruption(ctx); interrupted != nil {
+			return interrupted
 		}
 		return fmt.Errorf("FATAL: the node did not start: %w", err)
 	}
