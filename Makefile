@@ -19,7 +19,7 @@ compat: clients # client x feature, Kafka's tools, franz-go's suite, against a r
 	go run ./test/compat
 
 bench:
-	go run ./bench
+	go run ./bench $(BENCH)
 
 fuzz: # every fuzz target for a few seconds
 	@go list ./... | while read -r pkg; do \

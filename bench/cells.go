@@ -1,0 +1,130 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// side is a broker with one promise of durability: one row of a cell.
+type side struct {
+	name    string
+	kind    string // of broker: ottla or kafka
+	promise string
+	configs map[string]string // of the cell's topic
+}
+
+var (
+	ottlaSynced  = side{"Ottla", "ottla", "acknowledges after the sync", nil}
+	ottlaCache   = side{"Ottla cache", "ottla", "ottla.durability=cache: acknowledges from the page cache", map[string]string{"ottla.durability": "cache"}}
+	kafkaDefault = side{"Kafka", "kafka", "default: acknowledges from the page cache", nil}
+	kafkaFlushed = side{"Kafka flushed", "kafka", "flush.messages=1, the topic's log.flush.interval.messages=1: acknowledges after the sync", map[string]string{"flush.messages": "1"}}
+)
+
+// goal is what a figure of Ottla's first row should be.
+type goal struct {
+	column column
+	atMost bool
+	value  float64
+}
+
+// cell is one load, with everything else at its base: 6 partitions, 1 KiB records, acks=all, one replica, uncompressed.
+type cell struct {
+	name, title string
+	sides       []side
+	partitions  int32
+	job         job   // without address, topic and times
+	fill        int64 // bytes that the topic has before
+	large       bool  // moves gigabytes: the machine's memory is prewarmed
+	columns     []column
+	goals       []goal
+	// Instead of a job.
+	processes bool // start, stop and rest
+	topics    int
+}
+
+const basePartitions = 6
+
+// cells is the named list of everything that is measured, in the order in which it runs.
+var cells = []cell{
+	{
+		name: "start", title: "from exec to the first acknowledged produce into a new topic; then at rest", processes: true,
+		sides: []side{ottlaSynced, kafkaDefault}, columns: []column{colStart, colAccept, colRestart, colIdle, colThreads},
+		goals: []goal{{colStart, true, 50}, {colIdle, true, 25}},
+	},
+	{
+		name: "produce", title: "produce, 64 KiB batches, acks=all, 2 connections x 5 in flight", sides: []side{ottlaSynced, kafkaDefault, kafkaFlushed},
+		partitions: basePartitions, job: job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, large: true,
+		columns: []column{colProduced, colRequests, colP50, colP99, colMax, colCPU, colRSS, colWritten, colOthers}, goals: []goal{{colCPU, true, 1.0}},
+	},
+	{
+		name: "fetch", title: "hot fetch, 1 MB a fetch, 2 connections, 40 MB of 64 KiB batches again and again", sides: []side{ottlaSynced, kafkaDefault},
+		partitions: basePartitions, job: job{Kind: "fetch", Consumers: 2, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, fill: 40 << 20,
+		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers}, goals: []goal{{colCPU, true, 0.25}},
+	},
+	{
+		name: "fetch-cached", title: "the same over 512 MB, which is more than Ottla keeps in its own memory", sides: []side{ottlaSynced, kafkaDefault},
+		partitions: basePartitions, job: job{Kind: "fetch", Consumers: 2, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, fill: 512 << 20,
+		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers},
+	},
+	{
+		name: "small", title: "one-record requests (100 B), acks=all, 64 connections x 1 in flight", sides: []side{ottlaSynced, kafkaDefault, kafkaFlushed},
+		partitions: basePartitions, job: job{Kind: "produce", Producers: 64, InFlight: 1, BatchBytes: 0, ValueBytes: 100},
+		columns: []column{colRequests, colP50, colP99, colMax, colPerRequest, colRSS, colWritten, colOthers}, goals: []goal{{colRequests, false, 60_000}},
+	},
+	{
+		name: "both", title: "produce and fetch together, 64 KiB batches, 2 connections x 5 in flight and 2 consumers at the end", sides: []side{ottlaSynced, kafkaDefault},
+		partitions: basePartitions, job: job{Kind: "both", Producers: 2, Consumers: 2, InFlight: 5, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, large: true,
+		columns: []column{colProduced, colFetched, colP50, colP99, colMax, colCPU, colRSS, colWritten, colOthers},
+	},
+	{
+		name: "latency", title: "end to end, 2,000 x 1 KiB a second, one record a request, open loop", sides: []side{ottlaSynced, ottlaCache, kafkaDefault},
+		partitions: basePartitions, job: job{Kind: "paced", FetchBytes: 1 << 20, ValueBytes: 1 << 10, Rate: 2000},
+		columns: []column{colP50, colP99, colMax, colEnd50, colEnd99, colEndMax, colPerRequest, colLate99, colRSS, colOthers},
+	},
+	{
+		name: "topics", title: "create 1,000 topics x 10 partitions, 100 topics a request, until the last one acknowledges; then at rest", topics: 1000, sides: []side{ottlaSynced, kafkaDefault},
+		columns: []column{colAnswered, colCreated, colTopicsRSS, colPerPartition}, goals: []goal{{colCreated, true, 10}},
+	},
+}
+
+// choose finds cells by their names; none means all.
+func choose(names string) (chosen []cell, unknown string) {
+	if names == "" {
+		return cells, ""
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(cells, func(c cell) bool { return c.name == name })
+		if i < 0 {
+			return nil, name
+		}
+		chosen = append(chosen, cells[i])
+	}
+	return chosen, ""
+}
+
+func cellNames() string {
+	names := make([]string, len(cells))
+	for i := range cells {
+		names[i] = cells[i].name
+	}
+	return strings.Join(names, ", ")
+}
+
+// pace is how long and how often everything is measured.
+type pace struct {
+	rounds   int
+	warm     time.Duration // before each measurement
+	measure  time.Duration
+	jvm      time.Duration // load on a fresh Kafka before its first measurement
+	rest     time.Duration // before memory at rest is looked at
+	starts   int           // of Ottla, per round; Kafka's are slow and vary little
+	maxBytes int64         // of one measurement
+	prewarm  int64         // bytes of memory touched before a large cell
+	limit    time.Duration // for everything
+}
+
+var (
+	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 45 * time.Minute}
+	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute}
+)

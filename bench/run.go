@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"time"
+)
+
+// figures are what one measurement of one row gave.
+type figures map[column]float64
+
+// bench is one run of everything that was asked for.
+type bench struct {
+	pace    pace
+	cells   []cell
+	targets []string // kinds of broker
+	binary  string   // ottla
+	jars    string   // Kafka's
+	scratch string
+	profile string // where profiles of Ottla go; empty for none
+	note    func(format string, args ...any)
+	results map[string]map[string][]figures // by cell and side, one per round
+	serial  int
+}
+
+func (b *bench) record(c *cell, s *side, f figures) {
+	if b.results[c.name] == nil {
+		b.results[c.name] = map[string][]figures{}
+	}
+	b.results[c.name][s.name] = append(b.results[c.name][s.name], f)
+}
+
+// run does all rounds: each broker in turn, so that what the machine does meanwhile hits both.
+func (b *bench) run(ctx context.Context) error {
+	b.results = map[string]map[string][]figures{}
+	for round := range b.pace.rounds {
+		for _, kind := range b.targets {
+			b.note("round %d of %d: %s", round+1, b.pace.rounds, kind)
+			if err := b.turn(ctx, kind); err != nil {
+				return fmt.Errorf("round %d, %s: %w", round+1, kind, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) newBroker(kind string) (*broker, error) {
+	if kind == "kafka" {
+		return newKafka(b.jars, b.scratch)
+	}
+	return newOttla(b.binary, b.scratch)
+}
+
+// turn is one broker's part of a round.
+func (b *bench) turn(ctx context.Context, kind string) (err error) {
+	var load []cell
+	for i := range b.cells {
+		switch c := &b.cells[i]; {
+		case c.processes:
+			if err := b.starts(ctx, kind, c); err != nil {
+				return err
+			}
+		case slices.ContainsFunc(c.sides, func(s side) bool { return s.kind == kind }):
+			load = append(load, *c)
+		}
+	}
+	if len(load) == 0 {
+		return nil
+	}
+	target, err := b.newBroker(kind)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.remove()) }()
+	if _, err := target.start(ctx, &topic{Name: "first", Partitions: 1}); err != nil {
+		return err
+	}
+	if kind == "kafka" {
+		if err := b.warmJVM(ctx, target); err != nil {
+			return err
+		}
+	}
+	for i := range load {
+		for j := range load[i].sides {
+			if s := &load[i].sides[j]; s.kind == kind {
+				if err := b.measure(ctx, target, &load[i], s); err != nil {
+					return fmt.Errorf("cell %s, %s: %w", load[i].name, s.name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// starts measures starts from nothing, a start after an orderly stop, and the process at rest.
+func (b *bench) starts(ctx context.Context, kind string, c *cell) error {
+	i := slices.IndexFunc(c.sides, func(s side) bool { return s.kind == kind })
+	times := b.pace.starts
+	if kind == "kafka" {
+		times = 1
+	}
+	for range times {
+		f, err := b.startOnce(ctx, kind)
+		if err != nil {
+			return err
+		}
+		b.record(c, &c.sides[i], f)
+	}
+	return nil
+}
+
+func (b *bench) startOnce(ctx context.Context, kind string) (f figures, err error) {
+	target, err := b.newBroker(kind)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, target.remove()) }()
+	settle(ctx)
+	first := topic{Name: "first", Partitions: 1}
+	s, err := target.start(ctx, &first)
+	if err != nil {
+		return nil, err
+	}
+	f = figures{colStart: ms(s.acked), colAccept: ms(s.accepting)}
+	pause(ctx, b.pace.rest)
+	u, err := target.usage()
+	if err != nil {
+		return nil, err
+	}
+	if u.known {
+		f[colIdle], f[colThreads] = mib(u.rss), float64(u.threads)
+	}
+	if err := target.stop(true); err != nil {
+		return nil, err
+	}
+	if s, err = target.start(ctx, &first); err != nil {
+		return nil, err
+	}
+	f[colRestart] = ms(s.acked)
+	return f, nil
+}
+
+// warmJVM gives the compiler something to compile before anything counts.
+func (b *bench) warmJVM(ctx context.Context, target *broker) error {
+	for _, j := range []job{
+		{Kind: "both", Producers: 2, Consumers: 2, InFlight: 5, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10},
+		{Kind: "produce", Producers: 64, InFlight: 1, ValueBytes: 100},
+	} {
+		t, err := b.freshTopic(ctx, target, basePartitions, nil)
+		if err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+		j.Address, j.Topic, j.Acks, j.Measure, j.MaxBytes = target.address, t, -1, b.pace.jvm/2, b.pace.maxBytes
+		if _, err := runJob(ctx, &j, nil, nil); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+		if err := b.dropTopic(ctx, target, t); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) freshTopic(ctx context.Context, target *broker, partitions int32, configs map[string]string) (topic, error) {
+	c, err := dialControl(ctx, target.address)
+	if err != nil {
+		return topic{}, err
+	}
+	defer c.close()
+	b.serial++
+	made, err := c.createTopics([]string{fmt.Sprintf("bench-%d", b.serial)}, partitions, configs)
+	if err != nil {
+		return topic{}, err
+	}
+	return made[0], c.awaitAck(ctx, made[0])
+}
+
+func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
+	c, err := dialControl(ctx, target.address)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.deleteTopic(t)
+}
+
+// measure runs one cell against one broker and records its figures.
+func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) error {
+	if c.topics > 0 {
+		f, err := b.createMany(ctx, target, c.topics)
+		if err == nil {
+			b.record(c, s, f)
+		}
+		return err
+	}
+	t, err := b.freshTopic(ctx, target, c.partitions, s.configs)
+	if err != nil {
+		return err
+	}
+	j := c.job
+	j.Address, j.Topic, j.Acks, j.Warm, j.Measure, j.MaxBytes = target.address, t, -1, b.pace.warm, b.pace.measure, b.pace.maxBytes
+	if j.Kind == "fetch" {
+		j.MaxBytes = 1 << 50 // nothing grows
+	}
+	if c.fill > 0 {
+		fill := j
+		fill.Kind, fill.Producers, fill.InFlight, fill.Warm, fill.Measure, fill.MaxBytes = "produce", 2, 5, 0, loadTimeout, c.fill
+		if _, err := runJob(ctx, &fill, nil, nil); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+	}
+	if c.large && b.pace.prewarm > 0 {
+		if _, err := runJob(ctx, &job{Kind: "touch", MaxBytes: b.pace.prewarm}, nil, nil); err != nil {
+			return fmt.Errorf("prewarm: %w", err)
+		}
+	}
+	settle(ctx)
+	stopProfiles := b.beginProfiles(target, c, s)
+	w := &window{target: target}
+	o, err := runJob(ctx, &j, w.open, w.close)
+	stopProfiles()
+	if err != nil {
+		return err
+	}
+	b.record(c, s, w.figures(o))
+	b.note("  %-8s %-13s %s", c.name, s.name, summary(c, w.figures(o)))
+	return b.dropTopic(ctx, target, t)
+}
+
+// runJob runs a generator; open and close are called around its measurement.
+func runJob(ctx context.Context, j *job, open func(pid int) error, closed func(pid int) error) (*outcome, error) {
+	g, err := startGenerator(j)
+	if err != nil {
+		return nil, err
+	}
+	defer g.end()
+	stop := context.AfterFunc(ctx, func() { _ = g.cmd.Process.Kill() })
+	defer stop()
+	if err := g.ready(); err != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	if open != nil {
+		if err := open(g.cmd.Process.Pid); err != nil {
+			return nil, err
+		}
+	}
+	o, err := g.measure()
+	if err != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	if closed != nil {
+		err = closed(g.cmd.Process.Pid)
+	}
+	return o, err
+}
+
+// createMany creates topics of ten partitions, and looks at the process afterwards.
+func (b *bench) createMany(ctx context.Context, target *broker, topics int) (figures, error) {
+	before, err := target.usage()
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialControl(ctx, target.address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	var last topic
+	began := time.Now()
+	for from := 0; from < topics; from += 100 {
+		var names []string
+		for i := from; i < min(from+100, topics); i++ {
+			names = append(names, fmt.Sprintf("many-%d", i))
+		}
+		made, err := c.createTopics(names, 10, nil)
+		if err != nil {
+			return nil, err
+		}
+		last = made[len(made)-1]
+	}
+	answered := time.Since(began)
+	if err := c.awaitAck(ctx, last); err != nil { // Kafka answers when its controller knows, and makes the logs after that
+		return nil, err
+	}
+	f := figures{colCreated: time.Since(began).Seconds(), colAnswered: answered.Seconds()}
+	pause(ctx, b.pace.rest)
+	after, err := target.usage()
+	if err != nil {
+		return nil, err
+	}
+	if after.known {
+		f[colTopicsRSS] = mib(after.rss)
+		f[colPerPartition] = float64(after.rss-before.rss) / 1024 / float64(topics*10)
+	}
+	b.note("  %-8s %-13s %.2f s", "topics", target.kind, f[colCreated])
+	return f, nil
+}
+
+// settle lets the disk finish what was done before, so that it is not charged to what follows.
+func settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	_ = exec.CommandContext(ctx, "sync").Run() // where there is none, the runs are a little less alike
+}
+
+// beginProfiles saves what Ottla's admin listener says while a cell runs.
+func (b *bench) beginProfiles(target *broker, c *cell, s *side) (wait func()) {
+	if b.profile == "" || target.kind != "ottla" {
+		return func() {}
+	}
+	done := make(chan error, 1)
+	go func() { done <- saveProfiles(target, b.profile, c.name+"-"+s.name, b.pace) }()
+	return func() {
+		if err := <-done; err != nil {
+			b.note("  no profile of %s: %v", c.name, err)
+		}
+	}
+}

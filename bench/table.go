@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// spread is one figure over all rounds.
+type spread struct{ min, median, max float64 }
+
+func spreadOf(rounds []figures, c column) (s spread, ok bool) {
+	var values []float64
+	for _, f := range rounds {
+		if v, has := f[c]; has {
+			values = append(values, v)
+		}
+	}
+	if len(values) == 0 {
+		return s, false
+	}
+	slices.Sort(values)
+	n := len(values)
+	return spread{values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]}, true
+}
+
+// text shows the median, and the range when it is known and wanted.
+func (s spread) text(ranges bool) string {
+	if !ranges || s.min == s.max {
+		return digits(s.median)
+	}
+	return fmt.Sprintf("%s [%s..%s]", digits(s.median), digits(s.min), digits(s.max))
+}
+
+// rows makes the table of one cell: a head, a row per side, and the ratio of each of Ottla's rows to each of Kafka's.
+func (b *bench) rows(c *cell, ranges bool) [][]string {
+	head := []string{""}
+	for _, col := range c.columns {
+		head = append(head, string(col))
+	}
+	table := [][]string{head}
+	var ottla, kafka []side
+	for _, s := range c.sides {
+		rounds := b.results[c.name][s.name]
+		if len(rounds) == 0 {
+			continue
+		}
+		if s.kind == "kafka" {
+			kafka = append(kafka, s)
+		} else {
+			ottla = append(ottla, s)
+		}
+		row := []string{s.name}
+		for _, col := range c.columns {
+			cellText := "-"
+			if v, ok := spreadOf(rounds, col); ok {
+				cellText = v.text(ranges)
+			}
+			row = append(row, cellText)
+		}
+		table = append(table, row)
+	}
+	for _, o := range ottla {
+		for _, k := range kafka {
+			table = append(table, b.ratios(c, o, k))
+		}
+	}
+	return table
+}
+
+func (b *bench) ratios(c *cell, o, k side) []string {
+	row := []string{o.name + " / " + k.name}
+	for _, col := range c.columns {
+		text := ""
+		ours, ok := spreadOf(b.results[c.name][o.name], col)
+		theirs, also := spreadOf(b.results[c.name][k.name], col)
+		if ok && also && col.comparable() && theirs.median > 0 {
+			text = digits(ours.median/theirs.median) + "x"
+		}
+		row = append(row, text)
+	}
+	return row
+}
+
+// verdicts compares a cell's goals with Ottla's first row.
+func (b *bench) verdicts(c *cell) []string {
+	var out []string
+	if len(b.results[c.name][c.sides[0].name]) == 0 {
+		return nil
+	}
+	for _, g := range c.goals {
+		s, ok := spreadOf(b.results[c.name][c.sides[0].name], g.column)
+		switch {
+		case !ok:
+			out = append(out, fmt.Sprintf("goal %v: not measured", g))
+		case g.met(s.median):
+			out = append(out, fmt.Sprintf("goal %v: met, %s", g, digits(s.median)))
+		default:
+			out = append(out, fmt.Sprintf("goal %v: missed, %s", g, digits(s.median)))
+		}
+	}
+	return out
+}
+
+// print shows everything on a terminal.
+func (b *bench) print(w io.Writer) {
+	for i := range b.cells {
+		c := &b.cells[i]
+		if len(b.results[c.name]) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s: %s\n", c.name, c.title)
+		table := b.rows(c, false)
+		widths := make([]int, len(table[0]))
+		for _, row := range table {
+			for j, text := range row {
+				widths[j] = max(widths[j], utf8.RuneCountInString(text))
+			}
+		}
+		for _, row := range table {
+			for j, text := range row {
+				if j == 0 {
+					fmt.Fprintf(w, "  %-*s", widths[j], text)
+				} else {
+					fmt.Fprintf(w, "  %*s", widths[j], text)
+				}
+			}
+			fmt.Fprintln(w)
+		}
+		for _, v := range b.verdicts(c) {
+			fmt.Fprintf(w, "  %s\n", v)
+		}
+	}
+}
+
+// markdown writes everything for bench/results.
+func (b *bench) markdown(w io.Writer, m machine, command string) {
+	fmt.Fprintf(w, "# Ottla beside Apache Kafka %s, %s\n\n", kafkaVersion, m.Date)
+	fmt.Fprintf(w, "Command: `%s`, commit %s. %d rounds, brokers in turn, medians with [least..most]. Figures are of whole processes; MB is 10^6 bytes.\n\n", command, m.Commit, b.pace.rounds)
+	fmt.Fprintf(w, "Machine: %s\n\n", m)
+	for i := range b.cells {
+		c := &b.cells[i]
+		if len(b.results[c.name]) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "## %s: %s\n\n", c.name, c.title)
+		for j, row := range b.rows(c, true) {
+			fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
+			if j == 0 {
+				fmt.Fprintf(w, "|%s\n", strings.Repeat(" --- |", len(row)))
+			}
+		}
+		fmt.Fprintln(w)
+		for _, s := range c.sides {
+			if len(b.results[c.name][s.name]) > 0 && !c.processes && c.topics == 0 {
+				fmt.Fprintf(w, "* %s: %s\n", s.name, s.promise)
+			}
+		}
+		for _, v := range b.verdicts(c) {
+			fmt.Fprintf(w, "* %s\n", v)
+		}
+		fmt.Fprintln(w)
+	}
+}
