@@ -11,14 +11,25 @@ import (
 	"github.com/ottla/ottla/internal/invariant"
 )
 
-const pageSize = 8 << 10
+const (
+	pageSize   = 8 << 10
+	pieceLimit = 64      // pieces that one system call takes
+	flushSize  = 1 << 20 // gathered bytes that are not held back for more
+	keepSize   = 1 << 10 // smaller pieces are copied
+)
 
-// page gathers small writes, and remembers whose they are until they are in the system's hands.
+// page gathers what is to leave in one system call: small writes, copied, and between them pieces that are kept where they are. It also remembers whose the
+// bytes are until they are in the system's hands.
 type page struct {
-	bytes [pageSize]byte
-	n     int
-	marks [128]mark
-	m     int
+	bytes  [pageSize]byte
+	n      int // of bytes
+	from   int // where the bytes begin that are not in pieces yet
+	pieces [pieceLimit][]byte
+	p      int
+	size   int  // of all pieces
+	kept   bool // there are pieces that are somebody else's memory
+	marks  [128]mark
+	m      int
 }
 
 // mark is an answer that is, or whose end is, in a page. Its times are Server.sinceStart.
@@ -30,10 +41,10 @@ type mark struct {
 var pages = sync.Pool{New: func() any { return new(page) }}
 
 // outbox writes answers to the socket: small ones together, large ones straight from where they are, with the small ones before them in the same call.
+// It is the Keeper that bodies are written to.
 type outbox struct {
 	conn   *Conn
 	page   *page // nil while empty
-	vector [2][]byte
 	next   net.Buffers
 	failed error // the first failed write; nothing is written after it
 }
@@ -44,6 +55,7 @@ func (o *outbox) send(p *parked, ready time.Time) {
 	if o.failed != nil {
 		return
 	}
+	defer o.letGo()
 	length := p.body.Len()
 	var head [sizePrefix + 5]byte // size, correlation id, and an empty tag section where the response is flexible
 	n := len(head) - 1
@@ -92,9 +104,9 @@ func (m *mark) sent(now int64) {
 	m.metrics.total.Observe(now - m.arrived)
 }
 
-// put adds bytes that fit a page.
+// put copies bytes that fit a page.
 func (o *outbox) put(b []byte) {
-	if o.page != nil && o.page.n+len(b) > pageSize {
+	if o.page != nil && (o.page.n+len(b) > pageSize || o.page.p >= pieceLimit-1) {
 		o.flush()
 	}
 	if o.page == nil {
@@ -103,42 +115,96 @@ func (o *outbox) put(b []byte) {
 	o.page.n += copy(o.page.bytes[o.page.n:], b)
 }
 
-// Write is for bodies. What does not fit the page goes out at once, behind the page.
+// Write is for bytes that may change afterwards: what is not copied goes out at once, behind what was gathered.
 func (o *outbox) Write(b []byte) (int, error) {
-	switch {
-	case o.failed != nil:
-		return 0, o.failed
-	case len(b) == 0:
-	case o.page == nil && len(b) < pageSize, o.page != nil && o.page.n+len(b) <= pageSize:
-		o.put(b)
-	default:
-		o.out(b)
+	if len(b) > 0 && o.failed == nil {
+		if small := o.page == nil && len(b) < pageSize || o.page != nil && o.page.n+len(b) <= pageSize; small {
+			o.put(b)
+		} else {
+			o.keep(b)
+			o.flush()
+		}
 	}
+	return o.wrote(b)
+}
+
+// Keep is for bytes that stay as they are until the body is closed.
+func (o *outbox) Keep(b []byte) (int, error) {
+	if len(b) < keepSize {
+		return o.Write(b)
+	}
+	if o.failed == nil {
+		o.keep(b)
+		o.page.kept = true
+		if o.page.size >= flushSize {
+			o.flush()
+		}
+	}
+	return o.wrote(b)
+}
+
+func (o *outbox) wrote(b []byte) (int, error) {
 	if o.failed != nil {
 		return 0, o.failed
 	}
 	return len(b), nil
 }
 
-// flush writes what the page has.
-func (o *outbox) flush() {
-	if o.page != nil {
-		o.out(nil)
+// keep adds a piece that is somebody else's memory, behind the bytes that were copied before it.
+func (o *outbox) keep(b []byte) {
+	if o.page != nil && o.page.p >= pieceLimit-2 {
+		o.flush()
+	}
+	if o.page == nil {
+		o.page = pages.Get().(*page)
+	}
+	o.page.cut()
+	o.page.add(b)
+}
+
+// cut makes a piece of the bytes that were copied last.
+func (p *page) cut() {
+	if p.n > p.from {
+		p.add(p.bytes[p.from:p.n])
+		p.from = p.n
 	}
 }
 
-// out writes the page and then b, and gives the page back.
-func (o *outbox) out(b []byte) {
+func (p *page) add(b []byte) {
+	p.pieces[p.p] = b
+	p.p++
+	p.size += len(b)
+}
+
+// letGo writes out what a body that is about to be closed was kept for.
+func (o *outbox) letGo() {
+	if o.page != nil && o.page.kept {
+		o.flush()
+	}
+}
+
+// flush writes the page and gives it back.
+func (o *outbox) flush() {
+	if o.page == nil {
+		return
+	}
 	if o.failed == nil {
-		o.write(b)
+		o.page.cut()
+		o.write()
 	}
 	o.drop()
 }
 
-func (o *outbox) write(b []byte) {
+func (o *outbox) write() {
 	c := o.conn
 	c.writeSince.Store(c.server.sinceStart(time.Now()))
-	err := o.hand(b)
+	var err error
+	if o.page.p == 1 {
+		_, err = c.socket.Write(o.page.pieces[0])
+	} else {
+		o.next = o.page.pieces[:o.page.p]
+		_, err = o.next.WriteTo(c.socket)
+	}
 	now := c.server.sinceStart(time.Now())
 	c.lastWrite.Store(now)
 	c.writeSince.Store(0)
@@ -146,27 +212,9 @@ func (o *outbox) write(b []byte) {
 		o.fail(err)
 		return
 	}
-	if o.page != nil {
-		for i := range o.page.m {
-			o.page.marks[i].sent(now)
-		}
+	for i := range o.page.m {
+		o.page.marks[i].sent(now)
 	}
-}
-
-// hand gives the page and b to the system, in one call where it can take both.
-func (o *outbox) hand(b []byte) (err error) {
-	switch {
-	case o.page == nil:
-		_, err = o.conn.socket.Write(b)
-	case len(b) == 0:
-		_, err = o.conn.socket.Write(o.page.bytes[:o.page.n])
-	default:
-		o.vector = [2][]byte{o.page.bytes[:o.page.n], b}
-		o.next = o.vector[:]
-		_, err = o.next.WriteTo(o.conn.socket)
-		o.vector = [2][]byte{}
-	}
-	return err
 }
 
 // fail makes the connection end: the peer has seen half an answer, or is gone.
@@ -179,11 +227,13 @@ func (o *outbox) fail(err error) {
 
 // drop empties the page without writing it.
 func (o *outbox) drop() {
-	if o.page == nil {
+	p := o.page
+	if p == nil {
 		return
 	}
-	clear(o.page.marks[:o.page.m])
-	o.page.n, o.page.m = 0, 0
-	pages.Put(o.page)
+	clear(p.marks[:p.m])
+	clear(p.pieces[:p.p])
+	p.n, p.from, p.p, p.size, p.kept, p.m = 0, 0, 0, 0, false, 0
+	pages.Put(p)
 	o.page = nil
 }
