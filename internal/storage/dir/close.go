@@ -3,7 +3,6 @@ package dir
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Closer is a log that takes part in Dir.Close.
@@ -74,7 +73,7 @@ func (d *Dir) finalRound() error {
 		l.Log.(Closer).BeginClose()
 	}
 	d.round.final = true
-	d.commit(logs, time.Now())
+	d.commitAll(logs)
 	if err := d.Err(); err != nil {
 		return err
 	}

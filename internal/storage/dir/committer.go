@@ -78,12 +78,20 @@ func (d *Dir) turn() bool {
 		clear(d.stalled)
 		d.stalled = d.stalled[:0]
 	}
-	if len(logs) > 0 {
-		d.commit(logs, now)
-	}
+	d.commitAll(logs)
 	clear(logs)
 	d.spare = logs[:0]
 	return len(logs) > 0
+}
+
+// maxRoundLogs bounds the logs of one round, and so the files that are open at once for it.
+const maxRoundLogs = 1000
+
+// commitAll runs as many rounds as the logs need.
+func (d *Dir) commitAll(logs []dirtyLog) {
+	for part := range slices.Chunk(logs, maxRoundLogs) {
+		d.commit(part, time.Now())
+	}
 }
 
 // commit is one round.

@@ -2,7 +2,6 @@ package dir
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -18,6 +17,7 @@ type Round struct {
 	bytes   int64
 	files   []syncFile
 	dirs    []string
+	asked   map[string]struct{} // what dirs holds
 	scratch []byte
 }
 
@@ -55,9 +55,16 @@ func (r *Round) Sync(h *Handle, f vfs.File) {
 	r.files = append(r.files, syncFile{h, f})
 }
 
+// SyncAndClose asks for the contents and size of a small file that is needed no further; the round closes it.
+func (r *Round) SyncAndClose(f vfs.File) { r.files = append(r.files, syncFile{nil, f}) }
+
 // SyncDir asks for the entries of a directory.
 func (r *Round) SyncDir(path string) {
-	if !slices.Contains(r.dirs, path) {
+	if _, asked := r.asked[path]; !asked {
+		if r.asked == nil {
+			r.asked = map[string]struct{}{}
+		}
+		r.asked[path] = struct{}{}
 		r.dirs = append(r.dirs, path)
 	}
 }
@@ -99,10 +106,17 @@ func (r *Round) Mutants() Mutants { return r.dir.mutants }
 // finish releases what the round acquired.
 func (r *Round) finish() {
 	for _, f := range r.files {
-		if err := r.dir.handles.Release(f.handle); err != nil {
+		err := error(nil)
+		if f.handle == nil {
+			err = f.file.Close()
+		} else {
+			err = r.dir.handles.Release(f.handle)
+		}
+		if err != nil {
 			r.dir.handles.closeErrors.Add(1)
 		}
 	}
+	clear(r.asked)
 	clear(r.files)
 	r.files = r.files[:0]
 	r.dirs = r.dirs[:0]
@@ -114,13 +128,8 @@ func (r *Round) sync() error {
 	if r.dir.mutants&AckBeforeSync != 0 {
 		return nil
 	}
-	if err := r.dir.syncer.files(r.files); err != nil {
+	if err := r.dir.syncer.each(len(r.files), func(i int) error { return r.dir.syncOne(r.files[i].file) }); err != nil {
 		return err
 	}
-	for _, path := range r.dirs {
-		if err := r.BarrierDir(path); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.dir.syncer.each(len(r.dirs), func(i int) error { return r.BarrierDir(r.dirs[i]) })
 }

@@ -11,22 +11,27 @@ import (
 // DefaultSyncs is how many files of a directory are synced at the same time; see docs/adr/0002-group-commit.md for the measurement.
 const DefaultSyncs = 4
 
-// syncer syncs several files at a time. Its workers are goroutines that live for one call.
+// syncer syncs several files or directories at a time. Its workers are goroutines that live for one call.
 type syncer struct {
 	dir   *Dir
 	width int
 }
 
-func (s *syncer) files(files []syncFile) error {
-	width := min(s.width, len(files))
+// each calls sync for 0 to n-1, several at a time, and returns the first error.
+func (s *syncer) each(n int, sync func(i int) error) error {
+	width := min(s.width, n)
 	if width <= 1 {
-		for _, f := range files {
-			if err := s.dir.syncOne(f.file); err != nil {
+		for i := range n {
+			if err := sync(i); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+	return s.spread(n, width, sync)
+}
+
+func (s *syncer) spread(n, width int, do func(i int) error) error {
 	var next atomic.Int64
 	var once sync.Once
 	var failure error
@@ -34,10 +39,10 @@ func (s *syncer) files(files []syncFile) error {
 	work := func() {
 		for !failed.Load() {
 			i := int(next.Add(1)) - 1
-			if i >= len(files) {
+			if i >= n {
 				return
 			}
-			if err := s.dir.syncOne(files[i].file); err != nil {
+			if err := do(i); err != nil {
 				once.Do(func() { failure = err })
 				failed.Store(true)
 			}

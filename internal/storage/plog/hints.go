@@ -96,12 +96,16 @@ func (l *Log) writeIndex(r *dir.Round, h *dir.Handle, name string, data []byte, 
 	return r.Write(f, data, at)
 }
 
-// closingSnapshot writes the producers' state at the end, if it is not there yet, and removes the one before it.
+// closingSnapshotBytes is how much of the active segment a start without the manifest may replay for want of a snapshot at its end.
+const closingSnapshotBytes = 1 << 20
+
+// closingSnapshot writes the producers' state at the end, if it is not there yet, and removes the one before it. A log with little in its active segment does without:
+// the manifest has the state, and ten thousand such files would keep a node from stopping in time.
 func (l *Log) closingSnapshot(r *dir.Round) error {
 	end := l.staged.mark.offset
 	l.mu.Lock()
 	var data []byte
-	if l.mu.changed && l.mu.snapshotAt != end {
+	if l.mu.changed && l.mu.snapshotAt != end && l.staged.mark.at >= closingSnapshotBytes {
 		data = encodeSnapshot(l.mu.producers)
 	}
 	strays := l.mu.strays
