@@ -160,6 +160,9 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 			return err
 		}
 	}
+	if err := d.begin(r, logs); err != nil {
+		return err
+	}
 	for i, l := range logs {
 		err := unprepared
 		if !d.needy[i] || err == nil {
@@ -174,6 +177,16 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 		d.stall(l, err)
 	}
 	return nil
+}
+
+// begin has new logs make their identities, which are synced together.
+func (d *Dir) begin(r *Round, logs []dirtyLog) error {
+	for _, l := range logs {
+		if err := l.Begin(r); err != nil && !NoSpace(err) {
+			return fmt.Errorf("log %s: %w", l.Name(), err)
+		}
+	}
+	return r.BarrierFirst()
 }
 
 // stall keeps a log that found no space for a later round.

@@ -6,13 +6,16 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// Log is one partition's log, as its directory sees it. The committer calls Prepare, Stage, Written and Settle from one goroutine, in this order, once per
+// Log is one partition's log, as its directory sees it. The committer calls Prepare, Begin, Stage, Written and Settle from one goroutine, in this order, once per
 // round and log; none of them may call back into Dirty's caller while holding a lock that an appender needs for long.
 type Log interface {
 	// Name is the log's directory below the log directory: topic-partition.
 	Name() string
 	// Prepare tells what must be on disk before Stage may begin.
 	Prepare() Needs
+	// Begin makes what must be on disk before anything else of the log is written, and hands it to r.First. The round syncs it for all logs together before it
+	// calls Stage. What finds no space is left to Stage.
+	Begin(r *Round) error
 	// Stage writes everything that was appended before the call through r, and names to r what must be synced before it may be acknowledged.
 	// An error for want of space (see NoSpace) leaves the rest staged for a later round; any other takes the directory offline.
 	Stage(r *Round) error

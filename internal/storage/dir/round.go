@@ -16,6 +16,7 @@ type Round struct {
 
 	bytes   int64
 	files   []syncFile
+	first   []vfs.File
 	dirs    []string
 	asked   map[string]struct{} // what dirs holds
 	scratch []byte
@@ -55,8 +56,21 @@ func (r *Round) Sync(h *Handle, f vfs.File) {
 	r.files = append(r.files, syncFile{h, f})
 }
 
-// SyncAndClose asks for the contents and size of a small file that is needed no further; the round closes it.
-func (r *Round) SyncAndClose(f vfs.File) { r.files = append(r.files, syncFile{nil, f}) }
+// First takes over a small file that must be on disk before anything else of its log is written: BarrierFirst syncs and closes it.
+func (r *Round) First(f vfs.File) { r.first = append(r.first, f) }
+
+// BarrierFirst syncs and closes what First took over, several files at a time.
+func (r *Round) BarrierFirst() error {
+	err := r.dir.syncer.each(len(r.first), func(i int) error { return r.Barrier(r.first[i]) })
+	for _, f := range r.first {
+		if failure := f.Close(); err == nil && failure != nil {
+			err = failure
+		}
+	}
+	clear(r.first)
+	r.first = r.first[:0]
+	return err
+}
 
 // SyncDir asks for the entries of a directory.
 func (r *Round) SyncDir(path string) {
@@ -106,13 +120,7 @@ func (r *Round) Mutants() Mutants { return r.dir.mutants }
 // finish releases what the round acquired.
 func (r *Round) finish() {
 	for _, f := range r.files {
-		err := error(nil)
-		if f.handle == nil {
-			err = f.file.Close()
-		} else {
-			err = r.dir.handles.Release(f.handle)
-		}
-		if err != nil {
+		if err := r.dir.handles.Release(f.handle); err != nil {
 			r.dir.handles.closeErrors.Add(1)
 		}
 	}

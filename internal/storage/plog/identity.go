@@ -18,7 +18,7 @@ const identityFile = "partition.metadata"
 // errTorn says that the identity was never synced: nothing in the log was ever acknowledged.
 var errTorn = errors.New("the log was never complete on disk")
 
-// writeIdentity writes partition.metadata, to be synced with the round. What a torn earlier attempt left is replaced.
+// writeIdentity writes partition.metadata, to be synced before anything else of the log. What a torn earlier attempt left is replaced.
 func (l *Log) writeIdentity(r *dir.Round) (err error) {
 	name := filepath.Join(l.path, identityFile)
 	f, err := r.FS().Create(name)
@@ -33,7 +33,7 @@ func (l *Log) writeIdentity(r *dir.Round) (err error) {
 	if err := r.Write(f, encodeIdentity(l.id), 0); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	r.SyncAndClose(f)
+	r.First(f)
 	return nil
 }
 

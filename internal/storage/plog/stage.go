@@ -60,6 +60,14 @@ func (l *Log) Prepare() dir.Needs {
 	return needs
 }
 
+// Begin implements dir.Log.
+func (l *Log) Begin(r *dir.Round) error {
+	if l.exists || l.end.Load() == 0 || l.Err() != nil {
+		return nil
+	}
+	return l.createDirectory(r)
+}
+
 // Stage implements dir.Log.
 func (l *Log) Stage(r *dir.Round) error {
 	st := &l.staged
@@ -126,7 +134,7 @@ func (l *Log) capture(st *staged) bool {
 // stageFiles makes what the log needs before bytes can be written: its directory, the end of an interrupted cut, new segments' files.
 func (l *Log) stageFiles(r *dir.Round) error {
 	if !l.exists {
-		if err := l.createDirectory(r); err != nil {
+		if err := errors.Join(l.createDirectory(r), r.BarrierFirst()); err != nil {
 			return err
 		}
 	}
