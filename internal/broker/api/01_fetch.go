@@ -40,6 +40,8 @@ type fetched struct {
 
 	resp wire.FetchResponse
 	enc  wire.FetchEncoder
+
+	buffers [][]byte // one partition's records, while they are handed to the writer
 }
 
 var fetchedPool = sync.Pool{New: func() any { return &fetched{waker: partition.NewWaker()} }}
@@ -281,6 +283,7 @@ func (f *fetched) release() {
 	f.req.Reset()
 	f.resp.Reset()
 	clear(f.targets)
+	clear(f.buffers[:cap(f.buffers)])
 	f.ctx = session.Context{}
 	f.b, f.conn, f.refused = nil, nil, model.None
 	if cap(f.asked) > keptFetch || cap(f.listed) > keptFetch || cap(f.enc.Head) > keptBody {

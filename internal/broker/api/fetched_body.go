@@ -1,6 +1,11 @@
 package api
 
-import "io"
+import (
+	"io"
+
+	"github.com/ottla/ottla/internal/broker/server"
+	"github.com/ottla/ottla/internal/storage/plog"
+)
 
 // fetchedBody writes a Fetch answer: the header's pieces and between them the records, which stream from their segments.
 type fetchedBody struct{ f *fetched }
@@ -28,7 +33,7 @@ func (b fetchedBody) WriteTo(w io.Writer) (int64, error) {
 		}
 		at = f.enc.Cuts[cut].At
 		cut++
-		written, err := records.WriteTo(w)
+		written, err := b.records(w, records)
 		total += written
 		if err != nil {
 			return total, err
@@ -36,6 +41,26 @@ func (b fetchedBody) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := w.Write(f.enc.Head[at:])
 	return total + int64(n), err
+}
+
+// records writes one partition's. What is in memory stays there until Close, so that the writer may send all partitions' pieces in one system call.
+func (b fetchedBody) records(w io.Writer, records *plog.Slice) (total int64, err error) {
+	keeper, ok := w.(server.Keeper)
+	if !ok {
+		return records.WriteTo(w)
+	}
+	b.f.buffers, ok = records.Buffers(b.f.buffers[:0])
+	if !ok {
+		return records.WriteTo(w)
+	}
+	for _, p := range b.f.buffers {
+		n, err := keeper.Keep(p)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
 // Close gives the segments and the request back.
