@@ -218,9 +218,7 @@ func (p *production) run(ctx context.Context, source recordSource) error {
 	case <-p.stopped: // a record failed
 	case <-ctx.Done():
 	}
-	p.stop()
-	p.gate.Lock() // after this the client gets nothing more
-	p.gate.Unlock()
+	p.settle()
 	flushErr := p.cluster.client.Flush(context.Background()) // bounded by the watch
 	endWatch()
 	if failed := p.tally.failure(); failed != nil {
@@ -265,6 +263,13 @@ func (p *production) watch() (end func()) {
 		close(done)
 		running.Wait()
 	}
+}
+
+// settle stops the handing over and waits for the record that is being handed over: after it the client gets nothing more.
+func (p *production) settle() {
+	p.stop()
+	p.gate.Lock()
+	defer p.gate.Unlock()
 }
 
 func (p *production) stop() { p.once.Do(func() { close(p.stopped) }) }
