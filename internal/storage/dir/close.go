@@ -3,6 +3,7 @@ package dir
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // Closer is a log that takes part in Dir.Close.
@@ -26,6 +27,9 @@ func (d *Dir) Close(brokerEpoch int64) error {
 	}
 	if err == nil {
 		if err = d.checkpoint(&d.round, NeedRecovery|NeedStart); err == nil {
+			err = d.dropJournal()
+		}
+		if err == nil {
 			err = writeMarker(d.fs, d.path, brokerEpoch)
 		}
 	}
@@ -83,7 +87,30 @@ func (d *Dir) finalRound() error {
 	return nil
 }
 
+// dropJournal removes the journal, of which nothing is needed any more.
+func (d *Dir) dropJournal() error {
+	d.takeJournal()
+	if d.journal == nil {
+		return nil
+	}
+	err := d.journal.retire()
+	if err != nil {
+		return err
+	}
+	err = d.journal.file.Close()
+	d.journal = nil
+	if err != nil {
+		return err
+	}
+	return d.fs.Remove(filepath.Join(d.path, journalFile))
+}
+
 func (d *Dir) letGo() error {
+	d.takeJournal()
+	var err error
+	if d.journal != nil {
+		err = d.journal.file.Close()
+	}
 	d.share.close()
-	return d.lock.Close()
+	return errors.Join(err, d.lock.Close())
 }

@@ -1,6 +1,8 @@
 package dir
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -42,8 +44,6 @@ func (d *Dir) run() {
 		case <-d.closing:
 			return
 		}
-		// Whoever is ready to append now joins this round instead of waiting for the next.
-		runtime.Gosched()
 		for d.turn() {
 			select {
 			case <-d.closing:
@@ -60,6 +60,8 @@ func (d *Dir) run() {
 
 // turn runs one round over what is dirty, and over what could not be written before if there may be space again. It returns false when there was nothing to do.
 func (d *Dir) turn() bool {
+	// Whoever is ready to append now joins this round instead of waiting for the next.
+	runtime.Gosched()
 	now := time.Now()
 	if d.full.Load() && now.Sub(d.spaceLooked) >= spaceRetry {
 		d.lookAtSpace(now)
@@ -105,8 +107,9 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 	}
 	d.roundBegan.Store(now.UnixNano())
 	defer d.roundBegan.Store(0)
+	d.takeJournal()
 	r := &d.round
-	r.now = now
+	r.begin(now, len(logs))
 	err := d.stage(r, logs)
 	if err == nil {
 		for _, l := range logs {
@@ -146,12 +149,20 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 // stage lets every log write. Logs that find no space keep what they have for later; the others go on.
 func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	var needs Needs
+	retire := false
 	d.needy = d.needy[:0]
 	for _, l := range logs {
 		l.member.dirty.Store(false) // before Stage looks: what is appended from here on makes it dirty again
 		n := l.Prepare()
+		retire = retire || n&NeedJournal != 0 && d.journal != nil && d.journal.mayHave(l.member)
+		n &^= NeedJournal
 		needs |= n
 		d.needy = append(d.needy, n != 0)
+	}
+	if retire && d.mutants&KeepJournal == 0 {
+		if err := d.journal.retire(); err != nil {
+			return err
+		}
 	}
 	var unprepared error
 	if needs != 0 {
@@ -166,6 +177,7 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	for i, l := range logs {
 		err := unprepared
 		if !d.needy[i] || err == nil {
+			r.member = l.member
 			err = l.Stage(r)
 		}
 		if err == nil {
@@ -187,6 +199,39 @@ func (d *Dir) begin(r *Round, logs []dirtyLog) error {
 		}
 	}
 	return r.BarrierFirst()
+}
+
+// missJournal counts a round that a journal would have served better, and has one made in the background when there were enough.
+func (d *Dir) missJournal() {
+	if d.journalBytes < 0 || d.makingJournal {
+		return
+	}
+	if d.missed++; d.missed <= d.journalAfter {
+		return
+	}
+	d.makingJournal = true
+	if free := d.free.Load(); free != 0 && free < journalFreeFactor*d.journalBytes {
+		return
+	}
+	d.later.now(func() {
+		id := NewID()
+		f, h, err := createJournal(d.fs, d.path, d.journalBytes, binary.BigEndian.Uint64(id[:]), d.closing)
+		switch {
+		case err == nil:
+			d.newJournal.Store(newJournal(d, f, h, 1))
+		case errors.Is(err, ErrClosed), NoSpace(err):
+			d.logger.Info("the directory goes on without a journal", "directory", d.path, "error", err)
+		default:
+			d.fail(fmt.Errorf("make the journal: %w", err))
+		}
+	})
+}
+
+// takeJournal takes a journal that was made in the background into use.
+func (d *Dir) takeJournal() {
+	if j := d.newJournal.Swap(nil); j != nil {
+		d.journal = j
+	}
 }
 
 // stall keeps a log that found no space for a later round.

@@ -42,6 +42,9 @@ type Options struct {
 	Logger    *slog.Logger
 	// Metrics takes the histograms of the committer.
 	Metrics *metric.Registry
+	// JournalBytes is the size of the journal that small rounds are written to; negative: none. JournalAfter is how many rounds pass before it is made.
+	JournalBytes int64
+	JournalAfter int
 	// Mutants are for tests of the test harness only.
 	Mutants Mutants
 }
@@ -69,6 +72,8 @@ type Dir struct {
 	roundBegan atomic.Int64
 	stats      Stats
 
+	newJournal atomic.Pointer[journal]
+
 	awake   chan struct{}
 	closing chan struct{}
 	done    chan struct{}
@@ -94,6 +99,11 @@ type Dir struct {
 	sinceCheckpoint int64
 	checkpointEvery int64
 	checkpointAt    int64
+	journal         *journal
+	journalBytes    int64
+	journalAfter    int
+	missed          int // rounds that a journal would have served better
+	makingJournal   bool
 	recorded        map[string]bool // names in the recovery-point file on disk
 }
 
@@ -149,7 +159,7 @@ func makeDurably(fsys vfs.FS, path string) error {
 func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	d := &Dir{
 		fs: fsys, path: path, lock: lock, memory: o.Memory, handles: o.Handles, logger: o.Logger, mutants: o.Mutants, onFailure: o.OnFailure,
-		minFree: o.MinFreeBytes, checkpointEvery: o.CheckpointBytes,
+		minFree: o.MinFreeBytes, checkpointEvery: o.CheckpointBytes, journalBytes: o.JournalBytes, journalAfter: o.JournalAfter,
 		awake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	if d.memory == nil {
@@ -174,6 +184,12 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 		d.checkpointEvery = DefaultCheckpointBytes
 	}
 	d.checkpointAt = d.checkpointEvery
+	if d.journalBytes == 0 {
+		d.journalBytes = DefaultJournalBytes
+	}
+	if d.journalAfter <= 0 {
+		d.journalAfter = DefaultJournalAfter
+	}
 	d.syncer = syncer{d, o.Syncs}
 	if d.syncer.width <= 0 {
 		d.syncer.width = DefaultSyncs
@@ -196,6 +212,11 @@ func (d *Dir) load(want Meta) error {
 		}
 	}
 	d.meta = have
+	if d.mutants&SkipReplay == 0 {
+		if d.journal, err = d.replay(); err != nil {
+			return err
+		}
+	}
 	if err := d.list(); err != nil {
 		return err
 	}

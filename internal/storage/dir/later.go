@@ -36,6 +36,17 @@ func (l *later) after(delay time.Duration, f func()) {
 	l.mu.timers[t] = struct{}{}
 }
 
+// now runs f at once, in the background; false when it is too late for that.
+func (l *later) now(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closed {
+		return false
+	}
+	l.running.Go(f)
+	return true
+}
+
 // close drops what has not begun and waits for what has.
 func (l *later) close() {
 	l.mu.Lock()

@@ -37,12 +37,17 @@ const (
 	NeedStart Needs = 1 << iota
 	// NeedRecovery: the log's recovery point was lowered, or belongs to a log of the same name that is gone, and must be in the checkpoint.
 	NeedRecovery
+	// NeedJournal: files of the log are cut, renamed or removed, or the log is left to itself; a crash must not bring their bytes back from the journal.
+	NeedJournal
 )
 
 // Member is a log's place in its directory, embedded in the log.
 type Member struct {
-	dirty   atomic.Bool
-	stalled bool // the committer's: it ran out of space
+	dirty atomic.Bool
+
+	// The committer's.
+	stalled   bool   // it ran out of space
+	journaled uint64 // the newest frame that has bytes of it
 }
 
 // Found is what a directory had for a log when it was opened.

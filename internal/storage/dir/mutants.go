@@ -1,7 +1,7 @@
 package dir
 
 // Mutants are deliberate bugs that a test can switch on, to prove that the crash harness finds them. They are never set by a node.
-type Mutants uint8
+type Mutants uint16
 
 const (
 	// AckBeforeSync settles rounds without syncing.
@@ -16,4 +16,10 @@ const (
 	ForgetStart
 	// SkipCutSync writes over a cut before the cut is synced.
 	SkipCutSync
+	// SkipJournalSync acknowledges what is in the journal without syncing it.
+	SkipJournalSync
+	// KeepJournal lets files be cut although the journal would bring the cut bytes back.
+	KeepJournal
+	// SkipReplay opens the logs without applying the journal.
+	SkipReplay
 )

@@ -8,7 +8,7 @@ import (
 )
 
 // Round is one turn of the committer. It is the seam between logs and the way their bytes become durable: logs write through it and name what must be safe,
-// the round decides how. Today every file is synced by itself; a journal would take the bytes seen in Write and be synced in the files' place.
+// the round decides how: it syncs the files, or writes the bytes seen in Append once more to the directory's journal and syncs only that.
 type Round struct {
 	dir   *Dir
 	now   time.Time
@@ -20,12 +20,23 @@ type Round struct {
 	dirs    []string
 	asked   map[string]struct{} // what dirs holds
 	scratch []byte
+
+	// For the journal.
+	member   *Member // of the log that stages
+	framing  bool    // so far, everything appended is in the frame or in frames written
+	limit    int64   // bytes that are cheaper to write twice
+	appended int64   // bytes seen in Append
+	frame    frame
+	framers  []*Member  // whose bytes the frame has
+	covered  []syncFile // files that need no sync of their own if the frames are synced
+	oldest   uint64
 }
 
 // syncFile is a file that must be synced before the round may be settled. It stays acquired until then, so that a failed write-back cannot hide behind a closed descriptor.
 type syncFile struct {
 	handle *Handle
 	file   vfs.File
+	name   string
 }
 
 // Now is when the round began.
@@ -51,9 +62,40 @@ func (r *Round) Write(f vfs.File, p []byte, at int64) error {
 	return err
 }
 
-// Sync asks for the contents and size of a file that the caller has acquired with Open; the round takes over the acquisition.
-func (r *Round) Sync(h *Handle, f vfs.File) {
-	r.files = append(r.files, syncFile{h, f})
+// Append is Write for bytes of a log's segment that this round must make durable.
+func (r *Round) Append(f vfs.File, log string, base int64, p []byte, at int64) error {
+	if err := r.Write(f, p, at); err != nil {
+		return err
+	}
+	r.appended += int64(len(p))
+	if !r.framing {
+		return nil
+	}
+	if r.appended > r.limit {
+		r.framing = false
+		return nil
+	}
+	r.frame.append(log, base, at, p)
+	if n := len(r.framers); n == 0 || r.framers[n-1] != r.member {
+		r.framers = append(r.framers, r.member)
+	}
+	if len(r.frame.buf) < spillBytes {
+		return nil
+	}
+	var err error
+	r.framing, err = r.dir.journal.spill(r)
+	return err
+}
+
+// Sync asks for the contents and size of a file that the caller has acquired with Open; the round takes over the acquisition. appended says that everything in it that is
+// not durable yet went through Append in this round.
+func (r *Round) Sync(h *Handle, f vfs.File, appended bool) {
+	x := syncFile{h, f, f.Name()}
+	if appended {
+		r.covered = append(r.covered, x)
+	} else {
+		r.files = append(r.files, x)
+	}
 }
 
 // First takes over a small file that must be on disk before anything else of its log is written: BarrierFirst syncs and closes it.
@@ -117,27 +159,61 @@ func (r *Round) FS() vfs.FS { return r.dir.fs }
 // Mutants are the deliberate bugs that are switched on; zero outside of tests of the test harness.
 func (r *Round) Mutants() Mutants { return r.dir.mutants }
 
-// finish releases what the round acquired.
-func (r *Round) finish() {
-	for _, f := range r.files {
-		if err := r.dir.handles.Release(f.handle); err != nil {
-			r.dir.handles.closeErrors.Add(1)
-		}
+// begin makes the round ready for so many logs.
+func (r *Round) begin(now time.Time, logs int) {
+	r.now = now
+	j := r.dir.journal
+	if r.framing = j != nil; r.framing {
+		r.frame.reset()
+		r.limit = min(int64(logs)*journalPerFile, j.header.half/2)
 	}
-	clear(r.asked)
-	clear(r.files)
-	r.files = r.files[:0]
-	r.dirs = r.dirs[:0]
-	r.bytes = 0
 }
 
-// sync makes everything that was named durable: files first, several at a time, then directories.
+// finish releases what the round acquired.
+func (r *Round) finish() {
+	for _, files := range [...][]syncFile{r.files, r.covered} {
+		for _, f := range files {
+			if err := r.dir.handles.Release(f.handle); err != nil {
+				r.dir.handles.closeErrors.Add(1)
+			}
+		}
+		clear(files)
+	}
+	clear(r.asked)
+	clear(r.framers)
+	r.files, r.covered, r.framers, r.dirs = r.files[:0], r.covered[:0], r.framers[:0], r.dirs[:0]
+	r.bytes, r.appended = 0, 0
+}
+
+// sync makes everything that was named durable: the journal in place of many small files if there is one, else the files, several at a time; then directories.
 func (r *Round) sync() error {
-	if r.dir.mutants&AckBeforeSync != 0 {
+	d := r.dir
+	if d.mutants&AckBeforeSync != 0 {
 		return nil
 	}
-	if err := r.dir.syncer.each(len(r.files), func(i int) error { return r.dir.syncOne(r.files[i].file) }); err != nil {
+	if len(r.covered) > 0 {
+		done := false
+		if r.framing {
+			var err error
+			if done, err = d.journal.commit(r); err != nil {
+				return err
+			}
+		} else if d.journal == nil && r.appended <= int64(len(r.covered))*journalPerFile {
+			d.missJournal()
+		}
+		if !done { // finish must find each of them once
+			r.files = append(r.files, r.covered...)
+			clear(r.covered)
+			r.covered = r.covered[:0]
+		}
+	}
+	if err := d.syncer.files(r.files); err != nil {
 		return err
 	}
-	return r.dir.syncer.each(len(r.dirs), func(i int) error { return r.BarrierDir(r.dirs[i]) })
+	if d.journal != nil {
+		for _, f := range r.files {
+			d.journal.synced(f.handle)
+		}
+	}
+	return d.syncer.each(len(r.dirs), func(i int) error { return r.BarrierDir(r.dirs[i]) })
 }

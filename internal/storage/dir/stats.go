@@ -15,6 +15,9 @@ type Stats struct {
 	Syncs        atomic.Int64 // of files
 	DirSyncs     atomic.Int64
 	Checkpoints  atomic.Int64
+	JournalSyncs atomic.Int64
+	JournalBytes atomic.Int64
+	JournalFull  atomic.Int64      // rounds that had to sync files because the journal had no room
 	NoSpace      atomic.Int64      // rounds in which a log could not write for want of space
 	SyncSeconds  *metric.Histogram // of single files
 	RoundSeconds *metric.Histogram // from the first byte written to the last byte synced

@@ -17,6 +17,11 @@ type syncer struct {
 	width int
 }
 
+// files syncs files.
+func (s *syncer) files(files []syncFile) error {
+	return s.each(len(files), func(i int) error { return s.dir.syncOne(files[i].file) })
+}
+
 // each calls sync for 0 to n-1, several at a time, and returns the first error.
 func (s *syncer) each(n int, sync func(i int) error) error {
 	width := min(s.width, n)

@@ -66,6 +66,8 @@ type Log struct {
 
 	// The committer's own.
 	exists   bool  // the log's directory is there
+	leaving  bool  // Prepare saw that it is closed or deleted
+	prepared *cut  // the cut that Prepare saw
 	revived  bool  // it was found after a crash: nothing is known to be synced, not even its name
 	recorded int64 // recovery point in the checkpoint on disk
 	staged   staged

@@ -206,7 +206,7 @@ func (r *recovery) scan(from mark) error {
 			return err
 		}
 		scanned += good - at
-		s.size, s.unsynced = good, true
+		s.size, s.unsynced, s.uncovered = good, true, true
 		epoch = v.epoch
 		end = mark{v.expect, s.base, good, s.summary}
 		if bad != "" {

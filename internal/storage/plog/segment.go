@@ -40,11 +40,10 @@ type segment struct {
 	sparse sparse
 
 	// The committer's own.
-	exists     bool // the log file is there
-	unsynced   bool // written since the last sync; guarded by Log.mu
-	finished   bool // sealed, and its hints are written
-	snapshot   []byte
-	hasIndexes bool
+	exists    bool // the log file is there
+	unsynced  bool // written since the last sync; guarded by Log.mu
+	uncovered bool // has bytes that are neither synced nor went through Round.Append
+	snapshot  []byte
 }
 
 // summary is what a segment knows of its records' times.

@@ -29,6 +29,7 @@ type staged struct {
 	files      []*segment // whose files this round syncs
 	ok         bool       // everything was written
 	synced     bool       // everything written is being synced
+	durably    bool       // everything written is to be synced
 	closing    bool
 	deleting   bool
 	durable    bool // start is on disk
@@ -51,8 +52,15 @@ func (l *Log) Prepare() dir.Needs {
 			needs, l.staged.start, l.staged.durable = 0, l.start.Load(), true
 		}
 	}
-	if l.mu.cut != nil && l.recorded > l.mu.cut.to {
-		needs |= dir.NeedRecovery
+	if l.mu.cut != nil {
+		needs |= dir.NeedJournal
+		if l.recorded > l.mu.cut.to {
+			needs |= dir.NeedRecovery
+		}
+		l.prepared = l.mu.cut
+	}
+	if l.leaving = l.mu.closing || l.mu.deleting; l.leaving {
+		needs |= dir.NeedJournal
 	}
 	if !l.exists && l.dir.Recorded(l.name) {
 		needs |= dir.NeedRecovery | dir.NeedStart
@@ -114,12 +122,16 @@ func (l *Log) capture(st *staged) bool {
 	if st.durable {
 		known = st.start
 	}
-	if c := l.mu.cut; c != nil && (l.recorded > c.to || known != l.start.Load()) {
+	if c := l.mu.cut; c != nil && (c != l.prepared || l.recorded > c.to || known != l.start.Load()) {
+		return false
+	}
+	if (l.mu.closing || l.mu.deleting) && !l.leaving {
 		return false
 	}
 	st.cut, l.mu.cut = l.mu.cut, nil
 	st.generation = l.mu.generation
 	st.closing, st.deleting = l.mu.closing, l.mu.deleting
+	st.durably = l.cfg.Load().Durability == Sync && !st.closing
 	s := (*l.segments.Load()).active()
 	st.mark = mark{l.end.Load(), s.base, s.size, s.summary}
 	for _, c := range l.mu.tail {
@@ -191,7 +203,7 @@ func (l *Log) createSegment(r *dir.Round, s *segment) error {
 	if _, err := r.Open(&s.log, l.fileName(s.base, logSuffix), true); err != nil {
 		return err
 	}
-	s.exists = true
+	s.exists, s.uncovered = true, true
 	l.mu.Lock()
 	s.unsynced = true // its size and existence
 	l.mu.Unlock()
@@ -225,6 +237,11 @@ func (l *Log) stageTail(r *dir.Round) error {
 		l.wrote(writes[done:n], s)
 		done = n
 	}
+	if failed != nil { // what of it is written the journal may not have
+		for _, w := range writes {
+			w.chunk.segment.uncovered = true
+		}
+	}
 	l.unwrote(writes[done:])
 	return failed
 }
@@ -236,13 +253,18 @@ func (l *Log) writeSegment(r *dir.Round, s *segment, writes []write) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Release(&s.log)) }()
+	put := func(p []byte, at int64) error { return r.Append(f, l.name, s.base, p, at) }
+	if !l.staged.durably {
+		s.uncovered = true
+		put = func(p []byte, at int64) error { return r.Write(f, p, at) }
+	}
 	var gathered []byte
 	var at int64
 	flush := func() error {
 		if len(gathered) == 0 {
 			return nil
 		}
-		err := r.Write(f, gathered, at)
+		err := put(gathered, at)
 		gathered = gathered[:0]
 		return err
 	}
@@ -251,7 +273,7 @@ func (l *Log) writeSegment(r *dir.Round, s *segment, writes []write) (err error)
 		pos := w.chunk.at + int64(w.from)
 		single := len(gathered) == 0 && (i+1 == len(writes) || len(p) >= gatherBelow)
 		if single {
-			if err := r.Write(f, p, pos); err != nil {
+			if err := put(p, pos); err != nil {
 				return err
 			}
 			continue
@@ -352,7 +374,7 @@ func (l *Log) stageSync(r *dir.Round) error {
 		if err != nil {
 			return err
 		}
-		r.Sync(&s.log, f)
+		r.Sync(&s.log, f, !s.uncovered)
 	}
 	return nil
 }
@@ -390,7 +412,7 @@ func (l *Log) Settle(err error) {
 	l.mu.Lock()
 	if st.ok && st.synced {
 		for _, s := range st.files {
-			s.unsynced = false
+			s.unsynced, s.uncovered = false, false
 		}
 		if st.generation == l.mu.generation && st.mark.offset >= l.mu.syncedMark.offset {
 			moved = st.mark.offset != l.mu.syncedMark.offset

@@ -1,0 +1,147 @@
+package dir
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+)
+
+// The journal's file begins with a page that says what it is; then come two halves of frames. See docs/format/journal.md.
+const (
+	journalFile    = "ottla.journal"
+	journalMagic   = "OTTLAJNL"
+	journalVersion = 1
+	journalPage    = 4096 // frames begin at multiples of it, so that writing one never touches a page of the one before
+
+	frameMagic      = 0x4f4a4631
+	frameHeaderSize = 4 + 4 + 4 + 8 + 8 + 8 + 4
+)
+
+var errFrame = errors.New("no frame")
+
+// journalHeader is the first page.
+type journalHeader struct {
+	salt uint64
+	half int64 // bytes of each half
+}
+
+func (h journalHeader) encode() []byte {
+	out := make([]byte, journalPage)
+	copy(out, journalMagic)
+	binary.BigEndian.PutUint32(out[8:], journalVersion)
+	binary.BigEndian.PutUint64(out[16:], h.salt)
+	binary.BigEndian.PutUint64(out[24:], uint64(h.half))
+	binary.BigEndian.PutUint32(out[12:], crc32.Checksum(out[16:32], castagnoli))
+	return out
+}
+
+func parseJournalHeader(p []byte, fileSize int64) (journalHeader, bool) {
+	if len(p) < journalPage || string(p[:8]) != journalMagic || binary.BigEndian.Uint32(p[8:]) != journalVersion || binary.BigEndian.Uint32(p[12:]) != crc32.Checksum(p[16:32], castagnoli) {
+		return journalHeader{}, false
+	}
+	h := journalHeader{binary.BigEndian.Uint64(p[16:]), int64(binary.BigEndian.Uint64(p[24:]))}
+	ok := h.half >= journalPage && h.half%journalPage == 0 && h.half <= (1<<40) && fileSize >= journalPage+2*h.half
+	return h, ok
+}
+
+// frame is one round's writes. Its bytes are built by append and finished by seal.
+type frame struct {
+	buf   []byte
+	count uint32
+}
+
+func (f *frame) reset() {
+	f.buf = append(f.buf[:0], make([]byte, frameHeaderSize)...)
+	f.count = 0
+}
+
+// append adds a write of p at a position of a log's segment.
+func (f *frame) append(log string, base, at int64, p []byte) {
+	f.buf = binary.BigEndian.AppendUint16(f.buf, uint16(len(log)))
+	f.buf = append(f.buf, log...)
+	f.buf = binary.BigEndian.AppendUint64(f.buf, uint64(base))
+	f.buf = binary.BigEndian.AppendUint64(f.buf, uint64(at))
+	f.buf = binary.BigEndian.AppendUint32(f.buf, uint32(len(p)))
+	f.buf = append(f.buf, p...)
+	f.count++
+}
+
+// seal fills in the header and pads to whole pages. oldest is the sequence number of the first frame that a recovery must still apply.
+func (f *frame) seal(salt, sequence, oldest uint64) []byte {
+	b := f.buf
+	binary.BigEndian.PutUint32(b, frameMagic)
+	binary.BigEndian.PutUint32(b[4:], uint32(len(b)))
+	binary.BigEndian.PutUint64(b[12:], salt)
+	binary.BigEndian.PutUint64(b[20:], sequence)
+	binary.BigEndian.PutUint64(b[28:], oldest)
+	binary.BigEndian.PutUint32(b[36:], f.count)
+	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
+	if rest := len(b) % journalPage; rest != 0 {
+		b = append(b, zeroPage[:journalPage-rest]...)
+		f.buf = b
+	}
+	return b
+}
+
+var zeroPage [journalPage]byte
+
+// framed is the header of a frame that was read.
+type framed struct {
+	length           int64
+	sequence, oldest uint64
+	count            uint32
+}
+
+// padded is the room the frame takes.
+func (f framed) padded() int64 { return (f.length + journalPage - 1) &^ (journalPage - 1) }
+
+// parseFrameHeader reads the fixed part of a frame; room is what is left of its half.
+func parseFrameHeader(p []byte, salt uint64, room int64) (framed, error) {
+	if len(p) < frameHeaderSize || binary.BigEndian.Uint32(p) != frameMagic || binary.BigEndian.Uint64(p[12:]) != salt {
+		return framed{}, errFrame
+	}
+	f := framed{int64(binary.BigEndian.Uint32(p[4:])), binary.BigEndian.Uint64(p[20:]), binary.BigEndian.Uint64(p[28:]), binary.BigEndian.Uint32(p[36:])}
+	if f.length < frameHeaderSize || f.length > room || f.sequence == 0 || f.oldest > f.sequence {
+		return framed{}, errFrame
+	}
+	return f, nil
+}
+
+// frameHolds compares a whole frame with its checksum.
+func frameHolds(p []byte) bool {
+	return binary.BigEndian.Uint32(p[8:]) == crc32.Checksum(p[12:], castagnoli)
+}
+
+// journaled is one write in a frame.
+type journaled struct {
+	log      string
+	base, at int64
+	data     []byte
+}
+
+// parseFrame calls f for every write of a whole frame.
+func parseFrame(p []byte, count uint32, f func(journaled) error) error {
+	p = p[frameHeaderSize:]
+	for range count {
+		if len(p) < 2 {
+			return errFrame
+		}
+		n := int(binary.BigEndian.Uint16(p))
+		if p = p[2:]; len(p) < n+20 {
+			return errFrame
+		}
+		j := journaled{log: string(p[:n]), base: int64(binary.BigEndian.Uint64(p[n:])), at: int64(binary.BigEndian.Uint64(p[n+8:]))}
+		size := int64(binary.BigEndian.Uint32(p[n+16:]))
+		if p = p[n+20:]; int64(len(p)) < size || j.base < 0 || j.at < 0 {
+			return errFrame
+		}
+		j.data, p = p[:size:size], p[size:]
+		if err := f(j); err != nil {
+			return err
+		}
+	}
+	if len(p) != 0 {
+		return errFrame
+	}
+	return nil
+}

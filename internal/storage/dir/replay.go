@@ -1,0 +1,201 @@
+package dir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// replay applies what a crash left in the journal to the segments, and syncs them, before any log is opened. It returns the journal for further use, nil when there is none.
+func (d *Dir) replay() (*journal, error) {
+	name := filepath.Join(d.path, journalFile)
+	f, err := d.fs.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := replayer{dir: d, file: f, open: map[string]vfs.File{}}
+	j, err := p.run()
+	if err = errors.Join(err, p.close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal %s: %w", name, err), f.Close())
+	}
+	return j, nil
+}
+
+// replayer reads a journal once.
+type replayer struct {
+	dir    *Dir
+	file   vfs.File
+	header journalHeader
+	open   map[string]vfs.File
+	writes int
+}
+
+// chain is the frames of one half: consecutive sequence numbers, from its first.
+type chain struct {
+	half   int
+	frames []framed
+	end    int64 // position after the last
+}
+
+func (c chain) last() framed { return c.frames[len(c.frames)-1] }
+
+func (p *replayer) run() (*journal, error) {
+	size, err := p.file.Size()
+	if err != nil {
+		return nil, err
+	}
+	page := make([]byte, journalPage)
+	if n, err := p.file.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) || n < journalPage {
+		return nil, fmt.Errorf("its first page cannot be read (%w): it was synced before it got its name, so the disk has lost it", err)
+	}
+	var ok bool
+	if p.header, ok = parseJournalHeader(page, size); !ok {
+		return nil, errors.New("its first page is damaged: acknowledged records may be in it; check the disk, and restore the file or remove it to go on without")
+	}
+	var chains []chain
+	for i := range 2 {
+		c, err := p.read(i)
+		if err != nil {
+			return nil, err
+		}
+		if len(c.frames) > 0 {
+			chains = append(chains, c)
+		}
+	}
+	if len(chains) == 0 {
+		return newJournal(p.dir, p.file, p.header, 1), nil
+	}
+	newest := chains[len(chains)-1]
+	if len(chains) == 2 && chains[0].last().sequence > newest.last().sequence {
+		newest = chains[0]
+		chains[0], chains[1] = chains[1], chains[0]
+	}
+	oldest, next := newest.last().oldest, newest.last().sequence+1
+	if err := p.apply(chains, oldest); err != nil {
+		return nil, err
+	}
+	j := newJournal(p.dir, p.file, p.header, next)
+	j.current, j.at, j.onDisk = newest.half, newest.end, oldest
+	if p.writes > 0 {
+		p.dir.logger.Info("journal applied", "directory", p.dir.path, "writes", p.writes, "files", len(p.open))
+	}
+	if oldest == newest.last().sequence && newest.last().count == 0 {
+		return j, nil // it says already that nothing is needed
+	}
+	if err := p.sync(); err != nil {
+		return nil, err
+	}
+	return j, j.retire()
+}
+
+// read finds the frames of a half.
+func (p *replayer) read(half int) (chain, error) {
+	c := chain{half: half}
+	start := journalPage + int64(half)*p.header.half
+	var fixed [frameHeaderSize]byte
+	for c.end+journalPage <= p.header.half {
+		if _, err := p.file.ReadAt(fixed[:], start+c.end); err != nil {
+			return c, err
+		}
+		f, err := parseFrameHeader(fixed[:], p.header.salt, p.header.half-c.end)
+		if err != nil || len(c.frames) > 0 && f.sequence != c.last().sequence+1 {
+			return c, nil
+		}
+		whole := make([]byte, f.length)
+		if _, err := p.file.ReadAt(whole, start+c.end); err != nil {
+			return c, err
+		}
+		if !frameHolds(whole) {
+			return c, nil // the last one, torn
+		}
+		c.frames = append(c.frames, f)
+		c.end += f.padded()
+	}
+	return c, nil
+}
+
+// apply brings every frame from oldest on to the segments, in order. All of them must be there: each was synced before the next was written.
+func (p *replayer) apply(chains []chain, oldest uint64) error {
+	expect := oldest
+	for _, c := range chains {
+		at := journalPage + int64(c.half)*p.header.half
+		for _, f := range c.frames {
+			if f.sequence >= oldest {
+				if f.sequence != expect {
+					return fmt.Errorf("frame %d is damaged, and needed: acknowledged records may be in it; check the disk, and restore the file or remove it to go on without", expect)
+				}
+				expect++
+				whole := make([]byte, f.length)
+				if _, err := p.file.ReadAt(whole, at); err != nil {
+					return err
+				}
+				if err := parseFrame(whole, f.count, p.write); err != nil {
+					return fmt.Errorf("frame %d: %w", f.sequence, err)
+				}
+			}
+			at += f.padded()
+		}
+	}
+	return nil
+}
+
+// write repeats one write, if its segment is still there. Bytes that are there already are left: they only need a sync.
+func (p *replayer) write(w journaled) error {
+	name := filepath.Join(p.dir.path, w.log, fmt.Sprintf("%020d.log", w.base))
+	if _, _, ok := splitName(w.log); !ok {
+		return fmt.Errorf("%w: %q is no log", errFrame, w.log)
+	}
+	f, ok := p.open[name]
+	if !ok {
+		var err error
+		f, err = p.dir.fs.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			f = nil // deleted since
+		} else if err != nil {
+			return err
+		}
+		p.open[name] = f
+	}
+	if f == nil {
+		return nil
+	}
+	p.writes++
+	have := make([]byte, len(w.data))
+	n, err := f.ReadAt(have, w.at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if n == len(have) && bytes.Equal(have, w.data) {
+		return nil
+	}
+	_, err = f.WriteAt(w.data, w.at)
+	return err
+}
+
+func (p *replayer) sync() error {
+	files := make([]syncFile, 0, len(p.open))
+	for _, f := range p.open {
+		if f != nil {
+			files = append(files, syncFile{file: f})
+		}
+	}
+	return p.dir.syncer.files(files)
+}
+
+func (p *replayer) close() error {
+	var err error
+	for _, f := range p.open {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
