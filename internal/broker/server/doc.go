@@ -6,15 +6,16 @@
 // ends, the request's memory is given back, and the connection's writer waits for it, makes its body and writes it, in the order of the requests.
 //
 // Memory is granted as bytes arrive. A connection that waits for its next frame holds one small buffer of its own; only what does not fit in there is reserved
-// from the node's Budget, in steps that double as the bytes come in, so that announcing a large frame costs nothing. When the budget is short, connections wait
-// for it in their order, and those that hold memory without making progress are closed until the first in line can go on.
+// from the node's budget, in steps that double as the bytes come in, so that announcing a large frame costs nothing. When the budget is short, connections wait
+// for it in their order, and those that hold some without making progress are closed. One growing frame at a time has as much set aside as the largest may need,
+// so that frames which all hold a part and wait for the rest are served one after another.
 //
 // # Invariants
 //
 //  1. Answers leave a connection in the order of its requests, each whole or not at all: a body that cannot be finished closes the connection.
 //  2. For every Answer that is not None, Wait (if any) and then Body (if any) run exactly once, whatever happens to the connection, and the Body is closed.
 //  3. The bytes of a Request are not touched after Serve returned, and after Body returned when the Answer has no Wait.
-//  4. What a connection holds of the Budget when it ends is zero, and the Budget never grants more than its limit.
+//  4. What a connection holds of the budget when it ends is zero, and the budget never grants more than its limit.
 //  5. A frame that is half received, a wait for memory and an idle connection all end by a deadline. A peer that merely does not read is closed only when
 //     memory is short or the connection's idle time has passed.
 //  6. No input closes anything but the connection it came from. A failed accept never ends a listener.
@@ -25,7 +26,7 @@
 // # Ownership
 //
 // A connection belongs to two goroutines: its reader, which also runs stage one, and its writer, which starts when the first answer parks. The outbox is the
-// reader's while nothing is queued and the writer's otherwise. The queue has its own lock, the Budget has its own, and the server's lock guards the set of
+// reader's while nothing is queued and the writer's otherwise. The queue has its own lock, the budget has its own, and the server's lock guards the set of
 // connections; none is held across a system call or a call of a handler. One goroutine per listener accepts, one per server watches the deadlines.
 //
 // # Does not

@@ -61,7 +61,7 @@ func TestThousandConnectionsThatAnnounce50MB(t *testing.T) {
 		t.Errorf("they reserved %d bytes", used)
 	}
 	during := good.roundTrips(500, "hello")
-	for try := 0; during > 2*before && try < 5; try++ { // the machine may be busy with something else
+	for try := 0; during > 2*before && try < 20; try++ { // the machine may be busy with something else
 		during = good.roundTrips(500, "hello")
 	}
 	if during > 2*before {

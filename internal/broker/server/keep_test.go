@@ -16,8 +16,8 @@ type mixedBody struct {
 func newMixedBody(r *rand.Rand) (*mixedBody, []byte) {
 	b := &mixedBody{}
 	var whole []byte
-	for range r.IntN(200) {
-		p := make([]byte, r.IntN([]int{2, 100, 3000, 70_000, 400_000}[r.IntN(5)]+1))
+	for range r.IntN(100) {
+		p := make([]byte, r.IntN([]int{2, 100, 3000, 70_000, 200_000}[r.IntN(5)]+1))
 		for i := range p {
 			p[i] = byte(r.Uint32())
 		}
@@ -67,7 +67,7 @@ func TestKeptPieces(t *testing.T) {
 	}
 	h.run(nil)
 	c := h.dial()
-	for range 5 {
+	for range 3 {
 		var all []byte
 		for i := range int32(6) {
 			all = append(all, frame(keyEcho, 1, i, "")...)

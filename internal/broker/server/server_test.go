@@ -201,7 +201,7 @@ func (h *harness) park(r *Request) Answer {
 // parked waits until a request with that body has parked.
 func (h *harness) parked(body string) *parkedRequest {
 	h.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for {
 		h.mu.Lock()
 		p, came := h.parks[body], h.came
@@ -222,7 +222,7 @@ func (h *harness) eventually(what string, ok func() bool) {
 	h.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:
@@ -359,7 +359,7 @@ func (c *client) closed() {
 
 func (c *client) deadline() {
 	c.t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		c.t.Fatal(err)
 	}
 }

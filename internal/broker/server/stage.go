@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ottla/ottla/internal/invariant"
 	"github.com/ottla/ottla/internal/kafka/wire"
 )
 
@@ -111,6 +112,9 @@ func (c *Conn) refuseHeader(h wire.Header, err error) reason {
 // deliver writes an answer that is ready and first in line, and queues any other.
 func (c *Conn) deliver(p *parked) reason {
 	a := &p.answer
+	if !a.None && a.Body == nil && p.body == nil {
+		invariant.Check(false, "%s: a handler answered neither something nor that there is nothing", p.route.Name)
+	}
 	end := a.Close
 	if a.None && !end {
 		return open
