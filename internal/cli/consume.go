@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,8 +124,14 @@ func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) e
 		}
 		s.notef("%s. Ctrl-C ends.", note)
 	}
+	stopProgress := func() {}
+	if !attended(s.out) { // else the records themselves show that it goes on
+		stopProgress = s.progress(func() string { return count(run.printed.Load(), "record") })
+	}
+	err = run.loop(ctx)
+	stopProgress()
 	// Leaving fails where the loop did, and is told beside it; an interrupt hides neither.
-	if err := errors.Join(run.loop(ctx), run.leave(ctx)); err != nil {
+	if err := errors.Join(err, run.leave(ctx)); err != nil {
 		return run.cluster.explain(context.WithoutCancel(ctx), err)
 	}
 	return interruption(ctx)
@@ -138,7 +145,7 @@ type consumption struct {
 	ends    *endTracker // nil when the run follows
 	out     *bufio.Writer
 	line    []byte
-	printed int64
+	printed atomic.Int64
 }
 
 // prepare checks the topics, finds out where they end, and makes the client that consumes them.
@@ -244,7 +251,7 @@ func (run *consumption) loop(ctx context.Context) error {
 	for {
 		limit := pollRecords
 		if run.flags.max > 0 {
-			limit = int(min(pollRecords, run.flags.max-run.printed))
+			limit = int(min(pollRecords, run.flags.max-run.printed.Load()))
 		}
 		polling := ctx
 		if run.ends != nil {
@@ -259,7 +266,7 @@ func (run *consumption) loop(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case ctx.Err() != nil, run.flags.max > 0 && run.printed >= run.flags.max:
+		case ctx.Err() != nil, run.flags.max > 0 && run.printed.Load() >= run.flags.max:
 			return nil
 		}
 		if err := run.fetchErrors(fetches); err != nil {
@@ -279,7 +286,7 @@ func (run *consumption) print(fetches kgo.Fetches) error {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		run.printed++
+		run.printed.Add(1)
 		if err := run.write(r); err != nil {
 			return err
 		}
@@ -353,7 +360,7 @@ func (run *consumption) leave(ctx context.Context) error {
 	if err := run.cluster.client.LeaveGroupContext(ctx); err != nil {
 		return fmt.Errorf("%s could not be left, its other members wait for the session to time out: %w", groupNamed(run.flags.group), err)
 	}
-	run.shell.notef("Left %s; %s printed and committed.", groupNamed(run.flags.group), count(run.printed, "record"))
+	run.shell.notef("Left %s; %s printed and committed.", groupNamed(run.flags.group), count(run.printed.Load(), "record"))
 	return nil
 }
 

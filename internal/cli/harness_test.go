@@ -105,7 +105,12 @@ func start(t *testing.T, bootstrap string, stdin io.Reader, args ...string) *sta
 
 func startIn(t *testing.T, environ []string, stdin io.Reader, args ...string) *started {
 	t.Helper()
-	s := &started{t: t, signals: make(chan os.Signal, 2), out: newWatched(), err: newWatched(), code: make(chan int, 1)}
+	return startTo(t, newWatched(), environ, stdin, args...)
+}
+
+func startTo(t *testing.T, out *watched, environ []string, stdin io.Reader, args ...string) *started {
+	t.Helper()
+	s := &started{t: t, signals: make(chan os.Signal, 2), out: out, err: newWatched(), code: make(chan int, 1)}
 	p := process{
 		args: append([]string{"ottla"}, args...), in: stdin, out: s.out, err: s.err, signals: s.signals, environ: environ,
 		exit: func(code int) { t.Errorf("ottla %s: ended at once with %d", strings.Join(args, " "), code) },
@@ -153,6 +158,13 @@ func (w *watched) Write(p []byte) (int, error) {
 	close(w.mu.changed)
 	w.mu.changed = make(chan struct{})
 	return w.mu.text.Write(p)
+}
+
+// fail makes every further write fail.
+func (w *watched) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.fail = err
 }
 
 func (w *watched) String() string {

@@ -59,9 +59,7 @@ func TestClosedOutputLeavesTheGroup(t *testing.T) {
 	succeed(t, bootstrap, "1\n2\n", "produce", "jobs")
 	c := start(t, bootstrap, nil, "consume", "jobs", "--group", "workers", "--from", "beginning")
 	c.out.await(t, "2\n")
-	c.out.mu.Lock()
-	c.out.mu.fail = &os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE}
-	c.out.mu.Unlock()
+	c.out.fail(&os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE})
 	succeed(t, bootstrap, "3\n", "produce", "jobs")
 	if got := c.wait(); got.code != exitOK {
 		t.Errorf("exit %d\n%s", got.code, got.err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ottla/ottla/internal/config"
@@ -187,15 +188,14 @@ func TestFailedNodeIsFatal(t *testing.T) {
 	}
 }
 
-// A listener that goes away does not take the node with it.
+// A reader of stdout that goes away does not take the node with it.
 func TestServeOutlivesItsOutput(t *testing.T) {
-	s := start(t, "", nil, "serve", "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "log.dirs="+t.TempDir(), "--override", "ottla.admin.listener=")
-	s.out.mu.Lock()
-	s.out.mu.fail = io.ErrClosedPipe
-	s.out.mu.Unlock()
+	out := newWatched()
+	out.fail(syscall.EPIPE)
+	s := startTo(t, out, nil, nil, "serve", "--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", "log.dirs="+t.TempDir(), "--override", "ottla.admin.listener=")
 	s.err.await(t, "could not be printed")
 	s.interrupt()
-	if got := s.wait(); got.code != exitOK {
+	if got := s.wait(); got.code != exitOK || !strings.Contains(got.err, "msg=stopped") {
 		t.Errorf("exit %d\n%s", got.code, got.err)
 	}
 }
