@@ -97,18 +97,18 @@ func (s logical) begins(start, end int64, got []batch.Batch) error {
 
 // cutter takes crash images while a log works: after every call that changes something, with several seeds. Images are recovered at once.
 type cutter struct {
-	t         testing.TB
-	mem       *vfs.Mem
-	history   *history
-	options   dir.Options
-	config    *Config
-	seeds     func(n int) []uint64
-	mu        sync.Mutex
-	n         int
-	images    int
-	lastImage *vfs.Mem
-	failure   error
-	busy      bool
+	t       testing.TB
+	mem     *vfs.Mem
+	history *history
+	options dir.Options
+	config  *Config
+	seeds   func(n int) []uint64
+	mu      sync.Mutex
+	n       int
+	images  int
+	failure error
+
+	journalSyncs int64
 }
 
 var changes = map[vfs.Op]bool{vfs.OpCreate: true, vfs.OpWrite: true, vfs.OpSync: true, vfs.OpSyncDir: true, vfs.OpRename: true, vfs.OpRemove: true, vfs.OpRemoveAll: true, vfs.OpTruncate: true, vfs.OpMkdirAll: true}
@@ -139,7 +139,6 @@ func (c *cutter) cut(when string) {
 		// What was asked for while the image was made may be in it.
 		promised.states, promised.starts = append(promised.states[:len(promised.states):len(promised.states)], after.states...), after.starts
 		c.images++
-		c.lastImage = image.Crash(vfs.KeepUnsynced)
 		if err := survives(image, promised, c.options, c.config); err != nil {
 			c.failure = fmt.Errorf("power cut %d, seed %d, %s: %w", c.n, seed, when, err)
 			return
@@ -267,8 +266,13 @@ func crashed(t testing.TB, o dir.Options, config *Config, seeds func(int) []uint
 	c.mu.Lock()
 	failure := c.failure
 	c.failure = errors.New("over") // no more images
+	c.journalSyncs = x.d.Stats().JournalSyncs.Load()
 	c.mu.Unlock()
-	return c, errors.Join(failure, err, x.d.Abandon())
+	err = errors.Join(failure, err, x.d.Abandon())
+	if err == nil && o.JournalAfter == 1 && c.journalSyncs == 0 {
+		err = errors.New("the journal was never used: not a test")
+	}
+	return c, err
 }
 
 // user does to a log what its history then knows.
@@ -335,8 +339,26 @@ func (u *user) deleteBelow(offset int64) error {
 	return u.SetStartOffset(offset)
 }
 
+// withJournal has a journal made soon, so small that it turns all the time.
+func withJournal(o dir.Options) dir.Options {
+	o.JournalBytes, o.JournalAfter = 40<<10, 1
+	return o
+}
+
+// withAndWithoutJournal runs a test on both ways to make bytes durable.
+func withAndWithoutJournal(t *testing.T, f func(t *testing.T, journal func(dir.Options) dir.Options)) {
+	t.Run("files", func(t *testing.T) {
+		f(t, func(o dir.Options) dir.Options { o.JournalBytes = -1; return o })
+	})
+	t.Run("journal", func(t *testing.T) { f(t, withJournal) })
+}
+
 func TestCrashWhileAppendingAndRolling(t *testing.T) {
-	c, err := crashed(t, dir.Options{CheckpointBytes: 3000}, testConfig(), someSeeds(4), func(x *logAndDir, h *history) error {
+	withAndWithoutJournal(t, testCrashWhileAppendingAndRolling)
+}
+
+func testCrashWhileAppendingAndRolling(t *testing.T, journal func(dir.Options) dir.Options) {
+	c, err := crashed(t, journal(dir.Options{CheckpointBytes: 3000}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
 		u := &user{x, h, rand.New(rand.NewPCG(1, 1))}
 		for i := range 40 {
 			for range 1 + i%3 {
@@ -353,14 +375,18 @@ func TestCrashWhileAppendingAndRolling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.images < 500 {
+	if c.images < 300 {
 		t.Fatalf("only %d power cuts: not a test", c.images)
 	}
 	t.Logf("%d power cuts", c.images)
 }
 
 func TestCrashWhileCutting(t *testing.T) {
-	c, err := crashed(t, dir.Options{CheckpointBytes: 2000}, testConfig(), someSeeds(6), func(x *logAndDir, h *history) error {
+	withAndWithoutJournal(t, testCrashWhileCutting)
+}
+
+func testCrashWhileCutting(t *testing.T, journal func(dir.Options) dir.Options) {
+	c, err := crashed(t, journal(dir.Options{CheckpointBytes: 2000}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
 		u := &user{x, h, rand.New(rand.NewPCG(2, 1))}
 		for i := range 25 {
 			for range 5 {
@@ -388,7 +414,11 @@ func TestCrashWhileCutting(t *testing.T) {
 }
 
 func TestCrashWhileDeletingRecords(t *testing.T) {
-	c, err := crashed(t, dir.Options{CheckpointBytes: 4000}, testConfig(), someSeeds(4), func(x *logAndDir, h *history) error {
+	withAndWithoutJournal(t, testCrashWhileDeletingRecords)
+}
+
+func testCrashWhileDeletingRecords(t *testing.T, journal func(dir.Options) dir.Options) {
+	c, err := crashed(t, journal(dir.Options{CheckpointBytes: 4000}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
 		u := &user{x, h, rand.New(rand.NewPCG(3, 1))}
 		for i := range 30 {
 			for range 4 {
@@ -418,7 +448,11 @@ func TestCrashWhileDeletingRecords(t *testing.T) {
 }
 
 func TestCrashWhileStartingAnew(t *testing.T) {
-	c, err := crashed(t, dir.Options{CheckpointBytes: 4000}, testConfig(), someSeeds(6), func(x *logAndDir, h *history) error {
+	withAndWithoutJournal(t, testCrashWhileStartingAnew)
+}
+
+func testCrashWhileStartingAnew(t *testing.T, journal func(dir.Options) dir.Options) {
+	c, err := crashed(t, journal(dir.Options{CheckpointBytes: 4000}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
 		u := &user{x, h, rand.New(rand.NewPCG(4, 1))}
 		for i := range 12 {
 			for range 12 {

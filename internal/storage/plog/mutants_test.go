@@ -21,10 +21,17 @@ func TestHarnessFindsDeliberateBugs(t *testing.T) {
 		{"no sync of directories", dir.SkipDirSync},
 		{"acknowledge a start offset that is not on disk", dir.ForgetStart},
 		{"write over a cut that is not synced", dir.SkipCutSync},
+		{"acknowledge before the journal is synced", dir.SkipJournalSync},
+		{"do not apply the journal", dir.SkipReplay},
+		{"cut what the journal would bring back", dir.KeepJournal},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			for attempt := range uint64(10) {
-				_, err := crashed(t, dir.Options{CheckpointBytes: 2500, Mutants: m.bug}, testConfig(), someSeeds(4), func(x *logAndDir, h *history) error {
+				o := dir.Options{CheckpointBytes: 2500, Mutants: m.bug, JournalBytes: -1}
+				if m.bug&(dir.SkipJournalSync|dir.SkipReplay|dir.KeepJournal) != 0 {
+					o = withJournal(o)
+				}
+				_, err := crashed(t, o, testConfig(), someSeeds(4), func(x *logAndDir, h *history) error {
 					return everything(x, h, rand.New(rand.NewPCG(attempt, 7)))
 				})
 				if err != nil {
@@ -74,8 +81,12 @@ func everything(x *logAndDir, h *history, r *rand.Rand) error {
 }
 
 func TestCrashDuringEverything(t *testing.T) {
-	for attempt := range uint64(3) {
-		c, err := crashed(t, dir.Options{CheckpointBytes: 2500}, testConfig(), someSeeds(3), func(x *logAndDir, h *history) error {
+	withAndWithoutJournal(t, testCrashDuringEverything)
+}
+
+func testCrashDuringEverything(t *testing.T, journal func(dir.Options) dir.Options) {
+	for attempt := range uint64(2) {
+		c, err := crashed(t, journal(dir.Options{CheckpointBytes: 2500}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
 			return everything(x, h, rand.New(rand.NewPCG(attempt, 7)))
 		})
 		if err != nil {
