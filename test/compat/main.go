@@ -21,6 +21,7 @@ type options struct {
 	only     []string
 	clients  *regexp.Regexp
 	features *regexp.Regexp
+	binary   string
 	control  string
 	record   bool
 	hold     bool
@@ -35,6 +36,7 @@ func parseOptions() (options, error) {
 	flag.StringVar(&only, "only", "matrix,tools,suite,gotchas", "parts to run, with commas")
 	flag.StringVar(&clients, "clients", "", "expression: only these clients of the matrix")
 	flag.StringVar(&features, "features", "", "expression: only these features of the matrix or cases of the tools")
+	flag.StringVar(&o.binary, "binary", "", "with -target ottla: this program instead of one built from ./cmd/ottla")
 	flag.StringVar(&o.control, "control", "live", "the tools' control: live (Apache Kafka is started) or recorded (testdata)")
 	flag.BoolVar(&o.record, "record", false, "with -target kafka: write what the tools print to testdata")
 	flag.BoolVar(&o.hold, "hold", false, "only start the target, say where it is, and wait for an interrupt")
@@ -88,6 +90,11 @@ func run(o options) error {
 		defer os.RemoveAll(scratch)
 	}
 	t := &targets{root: root, clients: filepath.Join(root, ".clients"), scratch: scratch}
+	if o.binary != "" {
+		if t.binary, err = filepath.Abs(o.binary); err != nil {
+			return err
+		}
+	}
 	if o.hold {
 		return hold(ctx, t, o)
 	}

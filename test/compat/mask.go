@@ -65,7 +65,7 @@ func masked(o toolOutput, c toolCase, n *Node) string {
 	if strings.Contains(c.mask, "sorted") {
 		slices.Sort(lines)
 	}
-	return "exit " + o.exit + "\n" + strings.Join(lines, "\n") + "\n"
+	return strings.TrimRight("exit "+o.exit+"\n"+strings.Join(lines, "\n"), "\n") + "\n"
 }
 
 // sortedJSON spreads a line of JSON over lines in an order of its own: the tools print maps as they come.

@@ -17,6 +17,16 @@ var quick = []string{
 	"group.min.session.timeout.ms=1000",
 }
 
+// single is what one Apache Kafka alone needs. Ottla needs none of it and gets it
+// where what the two show of their configuration is compared.
+var single = []string{
+	"offsets.topic.replication.factor=1",
+	"transaction.state.log.replication.factor=1",
+	"transaction.state.log.min.isr=1",
+	"share.coordinator.state.topic.replication.factor=1",
+	"share.coordinator.state.topic.min.isr=1",
+}
+
 // targets makes nodes of either kind below one scratch directory.
 type targets struct {
 	root    string // of the repository
@@ -104,18 +114,12 @@ func (t *targets) kafkaProperties(n *Node, controllerPort int) string {
 		"process.roles=broker,controller",
 		"node.id=1",
 		"listeners=PLAINTEXT://127.0.0.1:" + port + fmt.Sprintf(",CONTROLLER://127.0.0.1:%d", controllerPort),
-		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port,
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"controller.listener.names=CONTROLLER",
 		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controllerPort),
 		"log.dirs=" + n.DataDir,
-		"offsets.topic.replication.factor=1",
-		"transaction.state.log.replication.factor=1",
-		"transaction.state.log.min.isr=1",
-		"share.coordinator.state.topic.replication.factor=1",
-		"share.coordinator.state.topic.min.isr=1",
 	}
-	return properties(base, n.overrides)
+	return properties(base, single, n.overrides)
 }
 
 // missing names the parts of .clients that `make clients` has not made.

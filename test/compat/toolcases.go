@@ -46,8 +46,8 @@ var (
 		{name: "topics-create-many-replicas", class: topicsTool, args: on("--create", "--topic", "bad", "--replication-factor", "3")},
 		{name: "topics-list", class: topicsTool, args: on("--list"), until: "assigned"},
 		{name: "topics-describe", class: topicsTool, args: on("--describe", "--topic", "people")},
-		{name: "topics-describe-all", class: topicsTool, args: on("--describe", "--exclude-internal")},
-		{name: "topics-describe-overrides", class: topicsTool, args: on("--describe", "--topics-with-overrides")},
+		{name: "topics-describe-all", class: topicsTool, mask: "sorted", args: on("--describe", "--exclude-internal")},
+		{name: "topics-describe-overrides", class: topicsTool, mask: "sorted", args: on("--describe", "--topics-with-overrides")},
 		{name: "topics-describe-under-min-isr", class: topicsTool, args: on("--describe", "--under-min-isr-partitions")},
 		{name: "topics-describe-unavailable", class: topicsTool, args: on("--describe", "--unavailable-partitions")},
 		{name: "topics-describe-unknown", class: topicsTool, args: on("--describe", "--topic", "nobody")},
@@ -126,7 +126,7 @@ var (
 
 	configCases = []toolCase{
 		{name: "configs-topic-describe-all", class: configsTool, args: on("--describe", "--entity-type", "topics", "--entity-name", "Compact.ed_1", "--all")},
-		{name: "configs-topic-describe", class: configsTool, args: on("--describe", "--entity-type", "topics")},
+		{name: "configs-topic-describe", class: configsTool, mask: "sorted", args: on("--describe", "--entity-type", "topics")},
 		{name: "configs-topic-alter", class: configsTool, args: on("--alter", "--topic", "people", "--add-config", "retention.ms=3600000,cleanup.policy=[delete,compact]")},
 		{name: "configs-topic-describe-altered", class: configsTool, args: on("--describe", "--topic", "people"), until: "3600000"},
 		{name: "configs-topic-delete", class: configsTool, args: on("--alter", "--topic", "people", "--delete-config", "cleanup.policy")},
@@ -145,8 +145,8 @@ var (
 		{name: "configs-topic-sees-default", class: configsTool, args: on("--describe", "--topic", "defaults", "--all"), until: "max.message.bytes=2000000"},
 		{name: "configs-default-delete", class: configsTool, args: on("--alter", "--broker-defaults", "--delete-config", "message.max.bytes")},
 		{name: "configs-loggers-describe", class: configsTool, args: on("--describe", "--broker-logger", "1"), mask: "sorted"},
-		{name: "configs-loggers-alter", class: configsTool, args: on("--alter", "--broker-logger", "1", "--add-config", "kafka=ERROR")},
-		{name: "configs-loggers-alter-bad", class: configsTool, args: on("--alter", "--broker-logger", "1", "--add-config", "kafka=LOUD")},
+		{name: "configs-loggers-alter", class: configsTool, args: on("--alter", "--broker-logger", "1", "--add-config", "root=ERROR")},
+		{name: "configs-loggers-alter-bad", class: configsTool, args: on("--alter", "--broker-logger", "1", "--add-config", "root=LOUD")},
 		{name: "configs-group-alter", class: configsTool, args: on("--alter", "--entity-type", "groups", "--entity-name", "readers", "--add-config", "consumer.session.timeout.ms=50000")},
 		{name: "configs-group-describe", class: configsTool, args: on("--describe", "--entity-type", "groups", "--entity-name", "readers"), until: "50000"},
 		{name: "configs-group-delete", class: configsTool, args: on("--alter", "--entity-type", "groups", "--entity-name", "readers", "--delete-config", "consumer.session.timeout.ms")},
@@ -195,7 +195,7 @@ var (
 		{name: "dump-index", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.index", "--index-sanity-check"}},
 		{name: "dump-index-verify", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.index", "--verify-index-only"}, mask: "numbers"},
 		{name: "dump-timeindex", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000000000.timeindex", "--verify-index-only"}},
-		{name: "dump-snapshot", class: dumpTool, args: []string{"--files", "{data}/verify-0/00000000000000000005.snapshot"}},
+		{name: "dump-snapshot", class: dumpTool, args: []string{"--files", "{data}/perf-0/00000000000000020000.snapshot"}, mask: "numbers"},
 		{name: "dump-metadata", class: dumpTool, args: []string{"--files", "{data}/__cluster_metadata-0/00000000000000000000.log", "--cluster-metadata-decoder", "--skip-record-metadata"}, mask: "records"},
 	}
 )

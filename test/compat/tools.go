@@ -94,7 +94,11 @@ func (u *toolRun) open(ctx context.Context, kind, name string) (err error) {
 	if u.tools, err = newToolRunner(ctx, u.t, name); err != nil {
 		return err
 	}
-	if u.n, err = u.t.new(ctx, kind, quick...); err != nil {
+	overrides := quick
+	if kind == "ottla" {
+		overrides = append(overrides[:len(overrides):len(overrides)], single...)
+	}
+	if u.n, err = u.t.new(ctx, kind, overrides...); err != nil {
 		return err
 	}
 	for file, content := range toolFiles {
@@ -204,9 +208,9 @@ func readRecorded(t *targets) (map[string]string, error) {
 		return nil, err
 	}
 	out := map[string]string{}
-	for _, part := range strings.Split(string(text), "\n=== ")[1:] {
+	for _, part := range strings.Split("\n"+string(text), "\n=== ")[1:] {
 		name, rest, _ := strings.Cut(part, "\n")
-		out[name] = strings.TrimSuffix(rest, "\n") + "\n"
+		out[name] = strings.TrimRight(rest, "\n") + "\n"
 	}
 	return out, nil
 }
