@@ -28,7 +28,9 @@ func (b *Broker) apiVersions(r *server.Request, req *kmsg.ApiVersionsRequest) se
 	switch {
 	case version >= 3 && (!softwareName.MatchString(req.ClientSoftwareName) || !softwareName.MatchString(req.ClientSoftwareVersion)):
 		answer.ErrorCode = model.InvalidRequest
-	case version >= 5 && (req.ClusterID != nil && *req.ClusterID != b.ClusterID || req.NodeID >= 0 && req.NodeID != b.NodeID):
+	case version >= 5 && (req.ClusterID == nil) != (req.NodeID == -1): // both or neither
+		answer.ErrorCode = model.InvalidRequest
+	case version >= 5 && req.ClusterID != nil && (*req.ClusterID != b.ClusterID || req.NodeID != b.NodeID):
 		answer.ErrorCode = model.RebootstrapRequired
 	default:
 		answer = b.versions()
