@@ -16,14 +16,13 @@ const (
 // describeCluster serves API 60, versions 0 to 2: who is in the cluster, at the addresses for the asking listener.
 func (b *Broker) describeCluster(r *server.Request, req *kmsg.DescribeClusterRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
-	resp.ClusterID, resp.ClusterAuthorizedOperations = b.ClusterID, noOperations
+	resp.ClusterAuthorizedOperations = noOperations
 	resp.ControllerID = -1
 	resp.Brokers = []kmsg.DescribeClusterResponseBroker{}
-	switch req.EndpointType {
-	case 0, endpointBrokers:
+	switch {
+	case req.Version == 0, req.EndpointType == endpointBrokers:
 		resp.EndpointType = endpointBrokers
-	case endpointControllers:
-		resp.EndpointType = endpointControllers
+	case req.EndpointType == endpointControllers:
 		resp.ErrorCode = int16(model.MismatchedEndpointType)
 		resp.ErrorMessage = new("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER")
 		return ready(resp)
@@ -32,7 +31,7 @@ func (b *Broker) describeCluster(r *server.Request, req *kmsg.DescribeClusterReq
 		resp.ErrorMessage = new("Unsupported endpoint type")
 		return ready(resp)
 	}
-	resp.ControllerID = b.NodeID
+	resp.ClusterID, resp.ControllerID = b.ClusterID, b.NodeID
 	resp.ClusterAuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
 	for _, broker := range b.Image().Brokers() {
 		endpoint, ok := endpointFor(broker, r.Conn.Listener())
