@@ -69,7 +69,7 @@ func (p *producerIDs) refill(controller Caller, ask meta.AllocateProducerIDs, st
 func (b *Broker) initProducerID(r *server.Request, req *kmsg.InitProducerIDRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
-	if req.TransactionalID != nil {
+	if req.TransactionalID != nil || req.Version >= 3 && (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
 		resp.ErrorCode = int16(model.InvalidRequest)
 		return ready(resp)
 	}
