@@ -33,6 +33,7 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 			out := kmsg.NewFindCoordinatorResponseCoordinator()
 			out.Key, out.NodeID, out.Port, out.ErrorCode, out.ErrorMessage = key, -1, -1, int16(code), text(message)
 			if code == model.None {
+				out.ErrorMessage = new("") // Kafka's, where others have null
 				b.placeCoordinator(&out, key, conn)
 			}
 			resp.Coordinators = append(resp.Coordinators, out)
