@@ -12,12 +12,12 @@ import (
 func (b *Broker) syncGroup(r *server.Request, req *kmsg.SyncGroupRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
 	resp.MemberAssignment = []byte{}
-	if req.Group == "" {
-		resp.ErrorCode = int16(model.InvalidGroupID)
-		return ready(resp)
-	}
 	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
 		resp.ErrorCode = int16(model.InconsistentGroupProtocol)
+		return ready(resp)
+	}
+	if req.Group == "" {
+		resp.ErrorCode = int16(model.InvalidGroupID)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
