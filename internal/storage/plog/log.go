@@ -27,6 +27,8 @@ type Log struct {
 	start, durableStart  atomic.Int64
 	end, written, synced atomic.Int64
 	highWatermark        atomic.Int64
+	opened               atomic.Bool // recovered, and known to the directory
+	early                bool        // a round was asked for before that
 	ended                atomic.Bool // closed or deleted, all done
 	damagedAnywhere      atomic.Bool // mu.rot has something
 
@@ -160,7 +162,14 @@ func (l *Log) Fail(err error) {
 // WaitRoom waits until there may be memory for an append; call it with no lock held.
 func (l *Log) WaitRoom(ctx context.Context) error { return l.dir.Share().Wait(ctx) }
 
-func (l *Log) dirty() { l.dir.Dirty(l, &l.place) }
+// dirty asks for a round. While Open still recovers the log, which nobody else may see then, the request is kept for its end.
+func (l *Log) dirty() {
+	if !l.opened.Load() {
+		l.early = true
+		return
+	}
+	l.dir.Dirty(l, &l.place)
+}
 
 // Size is the number of bytes in all segments, those in memory included.
 func (l *Log) Size() int64 {

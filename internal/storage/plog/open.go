@@ -29,7 +29,8 @@ func Open(d *dir.Dir, name string, id model.TopicID, cfg *Config) (*Log, error) 
 		d.Return(name, found)
 		return nil, err
 	}
-	if (l.revived || l.synced.Load() < l.end.Load()) && l.Err() == nil {
+	l.opened.Store(true)
+	if (l.early || l.revived || l.synced.Load() < l.end.Load()) && l.Err() == nil {
 		l.dirty() // what recovery kept is synced before it counts
 	}
 	return l, nil
