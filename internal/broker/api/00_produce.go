@@ -22,14 +22,25 @@ type produced struct {
 	version int16
 	req     wire.ProduceRequest
 	resp    wire.ProduceResponse
-	ticket  *partition.Ticket
+	ticket  *partition.Ticket // nil with acks=0
+	spare   *partition.Ticket // the one before, to be used again
 	timeout time.Duration
 	conn    *server.Conn
 	ctx     context.Context
 	body    []byte
+
+	// Made once: a method value is an allocation.
+	waiting   func(stop <-chan struct{})
+	ready     func() bool
+	finishing func() server.Body
 }
 
-var producedPool = sync.Pool{New: func() any { return new(produced) }}
+var producedPool = sync.Pool{New: func() any {
+	p := new(produced)
+	p.waiting, p.finishing = p.wait, p.finish
+	p.ready = func() bool { return p.ticket.Ready() }
+	return p
+}}
 
 // keptBody is the largest response that a reused request keeps.
 const keptBody = 64 << 10
@@ -37,6 +48,9 @@ const keptBody = 64 << 10
 func (p *produced) release() {
 	p.req.Reset()
 	p.resp.Reset()
+	if p.ticket != nil {
+		p.spare = p.ticket
+	}
 	p.ticket, p.conn = nil, nil
 	if cap(p.body) > keptBody {
 		p.body = nil
@@ -60,7 +74,7 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 		slots += len(p.req.Topics[i].Partitions)
 	}
 	if acks != 0 {
-		p.ticket = partition.NewTicket(slots)
+		p.open(slots)
 	}
 	failed := b.appendAll(p, r.ClientID)
 	p.timeout = time.Duration(p.req.TimeoutMs) * time.Millisecond
@@ -70,9 +84,17 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 		return server.Answer{None: true, Close: failed} // nobody can be told of an error, so the connection ends, as in Kafka
 	}
 	if p.ticket.Ready() {
-		return server.Answer{Body: p.finish}
+		return server.Answer{Body: p.finishing}
 	}
-	return server.Answer{Wait: p.wait, Ready: p.ticket.Ready, Body: p.finish}
+	return server.Answer{Wait: p.waiting, Ready: p.ready, Body: p.finishing}
+}
+
+// open takes a ticket with so many slots. One that was given up on, when its request timed out, is left to the partitions that still hold it.
+func (p *produced) open(slots int) {
+	p.ticket, p.spare = p.spare, nil
+	if p.ticket == nil || !p.ticket.Reopen(slots) {
+		p.ticket = partition.NewTicket(slots)
+	}
 }
 
 // appendAll hands every partition's records to its partition and prepares the answer. It reports whether any was refused.
@@ -159,11 +181,7 @@ func refuseProduce(answer *wire.ProducePartitionResponse, err error) {
 
 // wait waits for the acks, the request's timeout, or the end of the connection.
 func (p *produced) wait(stop <-chan struct{}) {
-	select {
-	case <-p.ticket.Done():
-	case <-p.conn.Timer(p.timeout).C:
-	case <-stop:
-	}
+	p.ticket.Await(p.conn.Timer(p.timeout).C, stop)
 }
 
 // finish makes the body from how the ticket's slots ended.

@@ -42,9 +42,17 @@ type fetched struct {
 	enc  wire.FetchEncoder
 
 	buffers [][]byte // one partition's records, while they are handed to the writer
+
+	// Made once: a method value is an allocation.
+	waiting   func(stop <-chan struct{})
+	finishing func() server.Body
 }
 
-var fetchedPool = sync.Pool{New: func() any { return &fetched{waker: partition.NewWaker()} }}
+var fetchedPool = sync.Pool{New: func() any {
+	f := &fetched{waker: partition.NewWaker()}
+	f.waiting, f.finishing = f.wait, f.finish
+	return f
+}}
 
 // fetch serves API 1, versions 4 to 18: records up to the high watermark, with incremental sessions (KIP-227), leader epochs (KIP-320) and topic ids. A fetch
 // that finds less than it wants waits without holding memory until a partition has news.
@@ -59,13 +67,13 @@ func (b *Broker) fetch(r *server.Request) server.Answer {
 	f.begin(b.Clock())
 	f.req.Reset() // it aliases the request's memory, which is given back now
 	if f.refused != model.None {
-		return server.Answer{Body: f.finish}
+		return server.Answer{Body: f.finishing}
 	}
 	f.collect()
 	if f.enough() || !b.Clock().Before(f.deadline) {
-		return server.Answer{Body: f.finish}
+		return server.Answer{Body: f.finishing}
 	}
-	return server.Answer{Wait: f.wait, Body: f.finish}
+	return server.Answer{Wait: f.waiting, Body: f.finishing}
 }
 
 // begin opens the session's fetch and finds the partitions.

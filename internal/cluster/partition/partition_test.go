@@ -68,9 +68,7 @@ func (f *fixture) produce(acks int16, values ...string) (*Ticket, Appended) {
 
 func (f *fixture) await(t *Ticket, want model.ErrorCode) {
 	f.Helper()
-	select {
-	case <-t.Done():
-	case <-time.After(10 * time.Second):
+	if t.Await(time.After(10*time.Second), nil); !t.Ready() {
 		f.Fatal("the ticket was not completed")
 	}
 	if got := t.Code(0); got != want {

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/ottla/ottla/internal/kafka/model"
 )
@@ -11,26 +12,62 @@ const unfinished = int32(1 << 20)
 
 // Ticket stands for one produce request while its partitions make the records safe: one slot each.
 type Ticket struct {
-	slots   []atomic.Int32
-	pending atomic.Int32
-	done    chan struct{}
+	slots    []atomic.Int32
+	pending  atomic.Int32
+	done     chan struct{} // one value, sent when the last slot was completed
+	received bool          // the owner's: that value is out of the channel
 }
+
+// keptSlots bounds what a ticket that is used again keeps.
+const keptSlots = 1024
 
 // NewTicket returns a ticket with n open slots. With n zero it is done already.
 func NewTicket(n int) *Ticket {
-	t := &Ticket{slots: make([]atomic.Int32, n), done: make(chan struct{})}
-	for i := range t.slots {
-		t.slots[i].Store(unfinished)
-	}
-	t.pending.Store(int32(n))
-	if n == 0 {
-		close(t.done)
-	}
+	t := &Ticket{done: make(chan struct{}, 1)}
+	t.open(n)
 	return t
 }
 
-// Done is closed when every slot is completed.
-func (t *Ticket) Done() <-chan struct{} { return t.done }
+func (t *Ticket) open(n int) {
+	if n > cap(t.slots) {
+		t.slots = make([]atomic.Int32, n)
+	}
+	t.slots = t.slots[:n]
+	for i := range t.slots {
+		t.slots[i].Store(unfinished)
+	}
+	t.received = false
+	t.pending.Store(int32(n))
+	if n == 0 {
+		t.done <- struct{}{}
+	}
+}
+
+// Reopen makes the ticket one with n open slots, if nobody can touch it any more: every slot was completed. When it returns false the ticket must be left alone,
+// because a partition still holds it.
+func (t *Ticket) Reopen(n int) bool {
+	if !t.Ready() || cap(t.slots) > keptSlots {
+		return false
+	}
+	if !t.received {
+		<-t.done // sending it is the last thing that who completes the last slot does with the ticket; it may be about to
+	}
+	t.open(n)
+	return true
+}
+
+// Await returns when every slot is completed, or when one of the channels says so. It is the owner's to call.
+func (t *Ticket) Await(timeout <-chan time.Time, stop <-chan struct{}) {
+	if t.received {
+		return
+	}
+	select {
+	case <-t.done:
+		t.received = true
+	case <-timeout:
+	case <-stop:
+	}
+}
 
 // Ready tells whether every slot is completed.
 func (t *Ticket) Ready() bool { return t.pending.Load() <= 0 }
@@ -41,7 +78,7 @@ func (t *Ticket) Complete(slot int, code model.ErrorCode) {
 		panic("BUG: partition: a ticket's slot was completed twice")
 	}
 	if t.pending.Add(-1) == 0 {
-		close(t.done)
+		t.done <- struct{}{}
 	}
 }
 

@@ -1,7 +1,6 @@
 package plog
 
 import (
-	"fmt"
 	"path/filepath"
 	"sort"
 	"sync/atomic"
@@ -75,10 +74,25 @@ func (s *segment) acquire() bool {
 }
 
 // fileName returns Kafka's name of a segment's file.
-func fileName(base int64, suffix string) string { return fmt.Sprintf("%020d%s", base, suffix) }
+func fileName(base int64, suffix string) string {
+	return string(appendFileName(make([]byte, 0, 40), base, suffix))
+}
+
+// offsetDigits is how many digits an offset has in a file's name.
+const offsetDigits = 20
+
+func appendFileName(dst []byte, base int64, suffix string) []byte {
+	var digits [offsetDigits]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + base%10)
+		base /= 10
+	}
+	return append(append(dst, digits[:]...), suffix...)
+}
 
 func (l *Log) fileName(base int64, suffix string) string {
-	return filepath.Join(l.path, fileName(base, suffix))
+	name := append(make([]byte, 0, 256), l.path...) // once per log and round: the path is clean and needs no Join
+	return string(appendFileName(append(name, filepath.Separator), base, suffix))
 }
 
 // segmentList is all segments by base offset, the last one active. It is immutable.
