@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -12,6 +14,11 @@ import (
 // allow it; the answer then waits for it, so that the client need not ask again.
 func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	if !wellNamed(req) {
+		refuseMetadata(resp, req)
+		return ready(resp)
+	}
+	req.Topics = distinctTopics(req.Topics)
 	image := b.Image()
 	conn := r.Conn
 	all := req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
@@ -32,6 +39,57 @@ func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.A
 		refused := creation.finish(stop)
 		b.fillMetadata(resp, req, b.Image(), conn.Listener(), all, refused)
 	})
+}
+
+// wellNamed reports whether the request's topics are named as its version allows: by id from version 12 on.
+func wellNamed(req *kmsg.MetadataRequest) bool {
+	for _, t := range req.Topics {
+		if t.Topic == nil && (req.Version < 12 || t.TopicID == (model.TopicID{})) || t.TopicID != (model.TopicID{}) && req.Version < 12 {
+			return false
+		}
+	}
+	return true
+}
+
+// refuseMetadata answers a request as a whole: every topic has the error, and nothing is said of the cluster.
+func refuseMetadata(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest) {
+	resp.ControllerID, resp.AuthorizedOperations, resp.ErrorCode = -1, noOperations, int16(model.InvalidRequest)
+	for _, t := range req.Topics {
+		out := kmsg.NewMetadataResponseTopic()
+		out.Topic, out.TopicID, out.AuthorizedOperations, out.ErrorCode = t.Topic, t.TopicID, noOperations, int16(model.InvalidRequest)
+		if out.Topic == nil {
+			out.Topic = new("")
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+}
+
+// distinctTopics drops what is named twice. As in Kafka a request that names one topic by id is about ids only.
+func distinctTopics(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	if topics == nil {
+		return nil
+	}
+	byID := slices.ContainsFunc(topics, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != (model.TopicID{}) })
+	type key struct {
+		id   model.TopicID
+		name string
+	}
+	seen := make(map[key]bool, len(topics))
+	kept := topics[:0]
+	for _, t := range topics {
+		k := key{id: t.TopicID}
+		if byID == (t.TopicID == (model.TopicID{})) {
+			continue
+		}
+		if !byID {
+			k.name = *t.Topic
+		}
+		if !seen[k] {
+			seen[k] = true
+			kept = append(kept, t)
+		}
+	}
+	return kept
 }
 
 // fillMetadata writes the answer; refused has the codes of topics that could not be created.
@@ -66,23 +124,16 @@ func metadataAsked(t kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, image
 	fail := func(code model.ErrorCode) kmsg.MetadataResponseTopic {
 		out.ErrorCode = int16(code)
 		out.Partitions = []kmsg.MetadataResponseTopicPartition{}
-		if out.Topic == nil && req.Version < 12 {
-			out.Topic = new("")
-		}
 		return out
 	}
-	byID := t.TopicID != (model.TopicID{})
-	switch {
-	case byID && req.Version < 12:
-		return fail(model.InvalidRequest)
-	case byID:
+	if t.TopicID != (model.TopicID{}) {
 		if topic := image.TopicByID(t.TopicID); topic != nil {
 			return metadataTopic(topic, req)
 		}
+		out.Topic = nil
 		return fail(model.UnknownTopicID)
-	case t.Topic == nil:
-		return fail(model.InvalidRequest)
 	}
+	out.AuthorizedOperations = operations(req.IncludeTopicAuthorizedOperations, topicOperations)
 	if topic := image.TopicByName(*t.Topic); topic != nil {
 		return metadataTopic(topic, req)
 	}

@@ -67,7 +67,7 @@ func pagedNames(image *meta.Image, req *kmsg.DescribeTopicPartitionsRequest, fro
 
 func unknownTopic(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	out.Topic, out.AuthorizedOperations = &name, noOperations
+	out.Topic, out.AuthorizedOperations = &name, topicOperations
 	out.ErrorCode = int16(model.UnknownTopicOrPartition)
 	if model.ValidateTopicName(name) != nil {
 		out.ErrorCode = int16(model.InvalidTopicException)
