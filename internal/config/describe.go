@@ -37,7 +37,26 @@ type Synonym struct {
 	Source Source
 }
 
-// DescribeTopic lists the configuration of a topic with the given overrides, in name order. It also is what CreateTopics answers.
+// DescribeNewTopic lists the configuration of a topic with the given overrides as CreateTopics answers it, in name order: as DescribeTopic does, but
+// overrides are spelled as they were sent, and a value's source is the nearest of all broker keys that can give it.
+func DescribeNewTopic(d *Dynamic, overrides map[string]string) []Entry {
+	entries := DescribeTopic(d, overrides)
+	for i := range entries {
+		e := &entries[i]
+		if text, own := overrides[e.Name]; own {
+			e.Value = &text
+			continue
+		}
+		if k := Lookup(BrokerResource, topicSynonyms[e.Name]); k != nil {
+			if chain := d.chain(k.Synonyms, k.Sensitive()); len(chain) > 0 {
+				e.Source = chain[0].Source
+			}
+		}
+	}
+	return entries
+}
+
+// DescribeTopic lists the configuration of a topic with the given overrides, in name order.
 func DescribeTopic(d *Dynamic, overrides map[string]string) []Entry {
 	kept, _ := sound(TopicResource, overrides)
 	r := &topicReader{broker: d.reader, overrides: kept}
@@ -224,6 +243,16 @@ func (d *Dynamic) synonyms(k *Key, name string) []Synonym {
 // synonymsOf lists who gives the chain of broker keys a value, layer by layer. As in Kafka the list begins where name itself first appears: hours
 // that win over an unset log.retention.ms are not shown with it.
 func (d *Dynamic) synonymsOf(chain []string, name string, sensitive bool) []Synonym {
+	out := d.chain(chain, sensitive)
+	at := slices.IndexFunc(out, func(s Synonym) bool { return s.Name == name })
+	if at < 0 {
+		return nil
+	}
+	return out[at:]
+}
+
+// chain lists everything that gives one of the keys a value, the one that counts first.
+func (d *Dynamic) chain(keys []string, sensitive bool) []Synonym {
 	var out []Synonym
 	add := func(from Source, name, text string) {
 		if sensitive {
@@ -233,22 +262,18 @@ func (d *Dynamic) synonymsOf(chain []string, name string, sensitive bool) []Syno
 		out = append(out, Synonym{name, &text, from})
 	}
 	for i, layer := range d.reader.layers {
-		for _, n := range chain {
+		for _, n := range keys {
 			if text, found := layer[n]; found {
 				add([...]Source{FromBroker, FromClusterDefault, FromStatic}[i], n, text)
 			}
 		}
 	}
-	for _, n := range chain {
+	for _, n := range keys {
 		if k := Lookup(BrokerResource, n); k != nil {
 			if fallback, ok := k.Default(); ok {
 				add(FromDefault, n, fallback)
 			}
 		}
 	}
-	at := slices.IndexFunc(out, func(s Synonym) bool { return s.Name == name })
-	if at < 0 {
-		return nil
-	}
-	return out[at:]
+	return out
 }

@@ -70,6 +70,7 @@ func refusedTopic(name string, code model.ErrorCode, message string) kmsg.Create
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic, out.ErrorCode, out.ErrorMessage = name, int16(code), text(message)
 	out.NumPartitions, out.ReplicationFactor = -1, -1
+	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 	return out
 }
 
@@ -90,8 +91,7 @@ func (b *Broker) createdTopic(out *kmsg.CreateTopicsResponseTopic, created meta.
 		return
 	}
 	out.TopicID, out.NumPartitions, out.ReplicationFactor = created.ID, created.Partitions, created.ReplicationFactor
-	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
-	for _, e := range config.DescribeTopic(b.Dynamic(), created.Configs) {
+	for _, e := range config.DescribeNewTopic(b.Dynamic(), created.Configs) {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
 		c.Name, c.Value, c.ReadOnly, c.Source, c.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
 		out.Configs = append(out.Configs, c)
