@@ -63,6 +63,20 @@ func (d *Dir) stop() bool {
 	return true
 }
 
+// writeBackAbove is the number of logs from which one write-back of the whole file system is cheaper than each file's own.
+const writeBackAbove = 256
+
+// writeBack has the file system write what is dirty in one go, so that syncing thousands of segments one by one, which alone counts, finds little to do.
+func (d *Dir) writeBack(logs int) {
+	fs, ok := d.fs.(interface{ WriteBack(name string) error })
+	if !ok || logs < writeBackAbove {
+		return
+	}
+	if err := fs.WriteBack(d.path); err != nil {
+		d.logger.Warn("writing back the file system failed; every file is synced by itself all the same", "directory", d.path, "error", err)
+	}
+}
+
 // finalRound stages every log once more.
 func (d *Dir) finalRound() error {
 	d.mu.Lock()
@@ -77,6 +91,7 @@ func (d *Dir) finalRound() error {
 		l.Log.(Closer).BeginClose()
 	}
 	d.round.final = true
+	d.writeBack(len(logs))
 	d.commitAll(logs)
 	if err := d.Err(); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 // stageHints writes the index entries, snapshots and leader epochs that are due.
 func (l *Log) stageHints(r *dir.Round) error {
-	closing := l.staged.closing
+	closing := l.staged.closing && l.staged.mark.at >= closingHintBytes
 	l.mu.Lock()
 	sealed := slices.Clone(l.mu.sealed)
 	active := (*l.segments.Load()).active()
@@ -96,16 +96,16 @@ func (l *Log) writeIndex(r *dir.Round, h *dir.Handle, name string, data []byte, 
 	return r.Write(f, data, at)
 }
 
-// closingSnapshotBytes is how much of the active segment a start without the manifest may replay for want of a snapshot at its end.
-const closingSnapshotBytes = 1 << 20
+// closingHintBytes is the size of an active segment from which it gets its indexes and a snapshot when the log is closed. A smaller one does without: the manifest has
+// what they say, a start without the manifest reads the segment, and ten thousand such files would keep a node from stopping in time.
+const closingHintBytes = 1 << 20
 
-// closingSnapshot writes the producers' state at the end, if it is not there yet, and removes the one before it. A log with little in its active segment does without:
-// the manifest has the state, and ten thousand such files would keep a node from stopping in time.
+// closingSnapshot writes the producers' state at the end, if it is not there yet, and removes the one before it.
 func (l *Log) closingSnapshot(r *dir.Round) error {
 	end := l.staged.mark.offset
 	l.mu.Lock()
 	var data []byte
-	if l.mu.changed && l.mu.snapshotAt != end && l.staged.mark.at >= closingSnapshotBytes {
+	if l.mu.changed && l.mu.snapshotAt != end {
 		data = encodeSnapshot(l.mu.producers)
 	}
 	strays := l.mu.strays
