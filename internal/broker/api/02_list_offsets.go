@@ -1,6 +1,8 @@
 package api
 
 import (
+	"math"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -9,39 +11,86 @@ import (
 	"github.com/ottla/ottla/internal/storage/plog"
 )
 
-// Timestamps of ListOffsets that name a place instead of a time, and the version from which each is known.
+// Timestamps of ListOffsets that name a place instead of a time; listedFrom has their versions.
 const (
 	latestOffset          = -1
 	earliestOffset        = -2
-	maxTimestampOffset    = -3 // version 7, KIP-734
-	earliestLocalOffset   = -4 // version 8, KIP-405
-	latestTieredOffset    = -5 // version 9, KIP-1005
-	earliestPendingUpload = -6 // version 11, KIP-1023
+	maxTimestampOffset    = -3 // KIP-734
+	earliestLocalOffset   = -4 // KIP-405
+	latestTieredOffset    = -5 // KIP-1005
+	earliestPendingUpload = -6 // KIP-1023
 )
 
 // listOffsets serves API 2, versions 1 to 11: offsets by time or by name. The search of a log may read its files, so it is done by the writer.
 func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
 	return later(resp, func(<-chan struct{}) {
+		times := map[model.TopicPartition]int{}
 		for _, t := range req.Topics {
-			topic := b.Partitions.Topic(t.Topic)
-			out := kmsg.NewListOffsetsResponseTopic()
-			out.Topic = t.Topic
 			for _, p := range t.Partitions {
-				part := kmsg.NewListOffsetsResponseTopicPartition()
-				part.Partition, part.Offset, part.Timestamp, part.LeaderEpoch = p.Partition, -1, -1, -1
-				if err := b.listOffset(&part, topic.Partition(p.Partition), req.Version, p); err != nil {
-					code, _ := model.CodeOf(err)
-					part.ErrorCode, part.Offset, part.Timestamp, part.LeaderEpoch = int16(code), -1, -1, -1
-				}
-				out.Partitions = append(out.Partitions, part)
+				times[model.TopicPartition{Topic: t.Topic, Partition: p.Partition}]++
 			}
-			resp.Topics = append(resp.Topics, out)
+		}
+		places := map[string]int{} // of the topics in the answer
+		for _, t := range req.Topics {
+			at, ok := places[t.Topic]
+			if !ok {
+				at = len(resp.Topics)
+				places[t.Topic] = at
+				out := kmsg.NewListOffsetsResponseTopic()
+				out.Topic = t.Topic
+				resp.Topics = append(resp.Topics, out)
+			}
+			b.listTopic(&resp.Topics[at], req.Version, t, times)
 		}
 	})
 }
 
+// listTopic answers for the partitions of one topic. A partition that was named more than once is answered once, with an error.
+func (b *Broker) listTopic(out *kmsg.ListOffsetsResponseTopic, version int16, t kmsg.ListOffsetsRequestTopic, times map[model.TopicPartition]int) {
+	topic := b.Partitions.Topic(t.Topic)
+	for _, p := range t.Partitions {
+		part := kmsg.NewListOffsetsResponseTopicPartition()
+		part.Partition, part.Offset, part.Timestamp, part.LeaderEpoch = p.Partition, -1, -1, -1
+		id := model.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+		var err error
+		switch n := times[id]; {
+		case n == 0:
+			continue
+		case n > 1:
+			times[id], err = 0, model.InvalidRequest
+		default:
+			err = b.listOffset(&part, topic.Partition(p.Partition), version, p)
+		}
+		if err != nil {
+			code, _ := model.CodeOf(err)
+			part.ErrorCode, part.Offset, part.Timestamp, part.LeaderEpoch = int16(code), -1, -1, -1
+		}
+		out.Partitions = append(out.Partitions, part)
+	}
+}
+
+// listedFrom is the version from which a negative timestamp names a place.
+func listedFrom(timestamp int64) int16 {
+	switch timestamp {
+	case latestOffset, earliestOffset:
+		return 0
+	case maxTimestampOffset:
+		return 7
+	case earliestLocalOffset:
+		return 8
+	case latestTieredOffset:
+		return 9
+	case earliestPendingUpload:
+		return 11
+	}
+	return math.MaxInt16
+}
+
 func (b *Broker) listOffset(out *kmsg.ListOffsetsResponseTopicPartition, p *partition.Partition, version int16, asked kmsg.ListOffsetsRequestTopicPartition) error {
+	if at := asked.Timestamp; at < 0 && version < listedFrom(at) {
+		return model.UnsupportedVersion
+	}
 	if p == nil {
 		return model.UnknownTopicOrPartition
 	}
@@ -52,15 +101,14 @@ func (b *Broker) listOffset(out *kmsg.ListOffsetsResponseTopicPartition, p *part
 	switch at := asked.Timestamp; {
 	case at == latestOffset: // the last stable offset is the high watermark while there are no transactions
 		out.Offset, out.LeaderEpoch = p.HighWatermark(), p.LeaderEpoch()
-	case at == earliestOffset, at == earliestLocalOffset && version >= 8:
+	case at == earliestOffset, at == earliestLocalOffset:
 		out.Offset = log.StartOffset()
-		out.LeaderEpoch = log.EpochAt(out.Offset)
-	case at == maxTimestampOffset && version >= 7:
+		if out.LeaderEpoch = log.EpochAt(out.Offset); out.LeaderEpoch < 0 { // no record yet: the next one will be of this epoch
+			out.LeaderEpoch = p.LeaderEpoch()
+		}
+	case at == maxTimestampOffset:
 		return found(out)(log.MaxTimestamp(p.HighWatermark()))
-	case at == latestTieredOffset && version >= 9, at == earliestPendingUpload && version >= 11:
-		// Nothing is tiered: no such offset.
-	case at < 0:
-		return model.UnsupportedVersion
+	case at < 0: // nothing is tiered: no such offset
 	default:
 		return found(out)(log.OffsetForTimestamp(at, p.HighWatermark()))
 	}

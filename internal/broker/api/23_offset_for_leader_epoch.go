@@ -22,10 +22,8 @@ func (b *Broker) offsetForLeaderEpoch(r *server.Request, req *kmsg.OffsetForLead
 				part.ErrorCode = int16(model.UnknownTopicOrPartition)
 			} else if code := p.CheckEpoch(asked.CurrentLeaderEpoch); code != model.None {
 				part.ErrorCode = int16(code)
-			} else if asked.LeaderEpoch >= 0 && asked.LeaderEpoch == p.LeaderEpoch() {
-				part.LeaderEpoch, part.EndOffset = asked.LeaderEpoch, p.Log().EndOffset()
 			} else {
-				part.LeaderEpoch, part.EndOffset = p.Log().EpochEnd(asked.LeaderEpoch)
+				part.LeaderEpoch, part.EndOffset = p.EpochEnd(asked.LeaderEpoch)
 			}
 			out.Partitions = append(out.Partitions, part)
 		}

@@ -34,7 +34,7 @@ func (p *Partition) CheckEpoch(epoch int32) model.ErrorCode {
 	switch {
 	case own < 0:
 		return model.NotLeaderForPartition
-	case epoch < 0 || epoch == own:
+	case epoch == plog.NoEpoch || epoch == own:
 		return model.None
 	case epoch < own:
 		return model.FencedLeaderEpoch
@@ -42,15 +42,35 @@ func (p *Partition) CheckEpoch(epoch int32) model.ErrorCode {
 	return model.UnknownLeaderEpoch
 }
 
+// EpochEnd answers OffsetForLeaderEpoch: the greatest epoch up to the asked one, and the offset at which it ends. The epoch in force begins at the log's end
+// even before its first record. Both are -1 for an epoch that is not known.
+func (p *Partition) EpochEnd(epoch int32) (int32, int64) {
+	own, last, end := p.leaderEpoch.Load(), p.log.LeaderEpoch(), p.log.EndOffset()
+	switch {
+	case epoch == plog.NoEpoch || epoch > own:
+		return plog.NoEpoch, plog.NoOffset
+	case epoch == own:
+		return epoch, end
+	case last == plog.NoEpoch: // nothing is left of what came before
+		return epoch, end
+	case epoch > last:
+		return last, end
+	}
+	return p.log.EpochEnd(epoch)
+}
+
 // Read returns records below the high watermark. It takes no lock. The offsets in the result are valid with every error but NotLeaderForPartition.
 func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
-	if code := p.CheckEpoch(r.LeaderEpoch); code != model.None {
+	if code := p.CheckEpoch(max(r.LeaderEpoch, plog.NoEpoch)); code != model.None {
 		return ReadResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, code
 	}
 	hw := p.highWatermark.Load()
 	out := ReadResult{HighWatermark: hw, LastStableOffset: hw, LogStartOffset: p.log.StartOffset(), DivergingEpoch: -1}
 	if r.LastFetchedEpoch >= 0 {
-		epoch, end := p.log.EpochEnd(r.LastFetchedEpoch)
+		epoch, end := p.EpochEnd(r.LastFetchedEpoch)
+		if epoch == plog.NoEpoch {
+			return out, model.OffsetOutOfRange // the reader has records of an epoch that never was
+		}
 		if epoch < r.LastFetchedEpoch || end < r.Offset {
 			out.DivergingEpoch, out.DivergingEnd = epoch, end
 			return out, nil
