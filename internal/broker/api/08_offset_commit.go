@@ -18,30 +18,42 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		Version: req.Version, Group: req.Group, Generation: req.Generation, MemberID: req.MemberID, InstanceID: req.InstanceID, RetentionMs: req.RetentionTimeMillis,
 	}
 	image := b.Image()
-	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
-	sent := make([]int, 0, len(req.Topics)) // which response topic belongs to which topic of the input
-	for i, t := range req.Topics {
-		out := &resp.Topics[i]
-		*out = kmsg.NewOffsetCommitResponseTopic()
-		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, code := lookup(image, t.Topic, t.TopicID, req.Version >= 10)
-		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
-		commit := group.CommitTopic{Partitions: make([]group.CommitPartition, len(t.Partitions))}
-		for j, p := range t.Partitions {
-			out.Partitions[j] = kmsg.NewOffsetCommitResponseTopicPartition()
-			out.Partitions[j].Partition, out.Partitions[j].ErrorCode = p.Partition, int16(code)
-			commit.Partitions[j] = group.CommitPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: deref(p.Metadata)}
+	var sent [][]*kmsg.OffsetCommitResponseTopicPartition // of each topic of the input, where its partitions are answered
+	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, 0, len(req.Topics))
+	for _, t := range req.Topics {
+		if len(t.Partitions) == 0 {
+			continue
 		}
-		if code == model.None {
+		out := kmsg.NewOffsetCommitResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		topic, unknown := lookup(image, t.Topic, t.TopicID, req.Version >= 10)
+		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
+		var commit group.CommitTopic
+		var places []*kmsg.OffsetCommitResponseTopicPartition
+		for j, p := range t.Partitions {
+			place := &out.Partitions[j]
+			*place = kmsg.NewOffsetCommitResponseTopicPartition()
+			place.Partition, place.ErrorCode = p.Partition, int16(unknown)
+			if unknown != model.None {
+				continue
+			}
+			if p.Partition < 0 || int(p.Partition) >= len(topic.Partitions) {
+				place.ErrorCode = int16(model.UnknownTopicOrPartition)
+				continue
+			}
+			places = append(places, place)
+			commit.Partitions = append(commit.Partitions, group.CommitPartition{Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: deref(p.Metadata)})
+		}
+		resp.Topics = append(resp.Topics, out)
+		if len(places) > 0 {
 			commit.Name, commit.TopicID = topic.Name, topic.ID
-			in.Topics = append(in.Topics, commit)
-			sent = append(sent, i)
+			in.Topics, sent = append(in.Topics, commit), append(sent, places)
 		}
 	}
 	fail := func(code model.ErrorCode) {
-		for _, i := range sent {
-			for j := range resp.Topics[i].Partitions {
-				resp.Topics[i].Partitions[j].ErrorCode = int16(code)
+		for _, places := range sent {
+			for _, place := range places {
+				place.ErrorCode = int16(code)
 			}
 		}
 	}
@@ -66,7 +78,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		}
 		for i, t := range reply.Topics {
 			for j, p := range t.Partitions {
-				resp.Topics[sent[i]].Partitions[j].ErrorCode = int16(p.Code)
+				sent[i][j].ErrorCode = int16(p.Code)
 			}
 		}
 	})

@@ -18,7 +18,11 @@ func (b *Broker) offsetDelete(r *server.Request, req *kmsg.OffsetDeleteRequest) 
 	}
 	in := group.OffsetDelete{Group: req.Group}
 	image := b.Image()
+	var sent []int // which response topic belongs to which topic of the input
 	for _, t := range req.Topics {
+		if len(t.Partitions) == 0 {
+			continue
+		}
 		known := group.DeleteTopic{Name: t.Topic}
 		topic := image.TopicByName(t.Topic)
 		out := kmsg.NewOffsetDeleteResponseTopic()
@@ -33,7 +37,7 @@ func (b *Broker) offsetDelete(r *server.Request, req *kmsg.OffsetDeleteRequest) 
 			out.Partitions = append(out.Partitions, part)
 		}
 		if len(known.Partitions) > 0 {
-			in.Topics = append(in.Topics, known)
+			in.Topics, sent = append(in.Topics, known), append(sent, len(resp.Topics))
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
@@ -48,16 +52,12 @@ func (b *Broker) offsetDelete(r *server.Request, req *kmsg.OffsetDeleteRequest) 
 			resp.ErrorCode, resp.Topics = int16(code), nil
 			return
 		}
-		for _, t := range reply.Topics {
-			for i := range resp.Topics {
-				if resp.Topics[i].Topic != t.Name {
-					continue
-				}
-				for _, p := range t.Partitions {
-					part := kmsg.NewOffsetDeleteResponseTopicPartition()
-					part.Partition, part.ErrorCode = p.Partition, int16(p.Code)
-					resp.Topics[i].Partitions = append(resp.Topics[i].Partitions, part)
-				}
+		for i, t := range reply.Topics {
+			out := &resp.Topics[sent[i]]
+			for _, p := range t.Partitions {
+				part := kmsg.NewOffsetDeleteResponseTopicPartition()
+				part.Partition, part.ErrorCode = p.Partition, int16(p.Code)
+				out.Partitions = append(out.Partitions, part)
 			}
 		}
 	})
