@@ -17,7 +17,14 @@ func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest
 			topic := b.Partitions.Topic(t.Topic)
 			out := kmsg.NewDeleteRecordsResponseTopic()
 			out.Topic = t.Topic
-			for _, asked := range t.Partitions {
+			last := make(map[int32]int, len(t.Partitions)) // of those that name one partition the last counts, as in Kafka
+			for i, asked := range t.Partitions {
+				last[asked.Partition] = i
+			}
+			for i, asked := range t.Partitions {
+				if last[asked.Partition] != i {
+					continue
+				}
 				part := kmsg.NewDeleteRecordsResponseTopicPartition()
 				part.Partition = asked.Partition
 				var err error

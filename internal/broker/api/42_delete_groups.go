@@ -11,7 +11,15 @@ import (
 // deleteGroups serves API 42, versions 0 to 3: groups without members go, with their offsets.
 func (b *Broker) deleteGroups(r *server.Request, req *kmsg.DeleteGroupsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
-	calls := b.callGroups(req.Groups, func(g string) any { return group.DeleteGroup{Group: g} })
+	groups := make([]string, 0, len(req.Groups)) // each once, as in Kafka
+	seen := make(map[string]bool, len(req.Groups))
+	for _, g := range req.Groups {
+		if !seen[g] {
+			seen[g] = true
+			groups = append(groups, g)
+		}
+	}
+	calls := b.callGroups(groups, func(g string) any { return group.DeleteGroup{Group: g} })
 	return later(resp, func(stop <-chan struct{}) {
 		for _, c := range calls {
 			out := kmsg.NewDeleteGroupsResponseGroup()

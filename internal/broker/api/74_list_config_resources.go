@@ -22,12 +22,17 @@ func (b *Broker) listConfigResources(r *server.Request, req *kmsg.ListConfigReso
 		types = []int8{int8(meta.TopicResource), int8(meta.BrokerResource), int8(meta.BrokerLoggerResource), int8(meta.ClientMetricsResource), int8(meta.GroupResource)}
 	}
 	image := b.Image()
+	seen := map[int8]bool{}
 	add := func(t int8, name string) {
 		out := kmsg.NewListConfigResourcesResponseConfigResource()
 		out.Name, out.Type = name, t
 		resp.ConfigResources = append(resp.ConfigResources, out)
 	}
 	for _, t := range types {
+		if seen[t] {
+			continue
+		}
+		seen[t] = true
 		switch meta.ResourceType(t) {
 		case meta.TopicResource:
 			for topic := range image.Topics() {
