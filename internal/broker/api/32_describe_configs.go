@@ -27,14 +27,17 @@ func (b *Broker) describeConfigs(r *server.Request, req *kmsg.DescribeConfigsReq
 	for _, asked := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
-		out.Configs = []kmsg.DescribeConfigsResponseResourceConfig{}
+		out.ErrorMessage, out.Configs = new(""), []kmsg.DescribeConfigsResponseResourceConfig{}
 		entries, err := b.configEntries(image, asked)
 		if err != nil {
 			code, message := model.CodeOf(err)
 			out.ErrorCode, out.ErrorMessage = int16(code), text(message)
+			if code == model.UnknownTopicOrPartition {
+				out.ErrorMessage = new("") // Kafka's, as without an error
+			}
 		}
 		for _, e := range entries {
-			if asked.ConfigNames == nil || slices.Contains(asked.ConfigNames, e.Name) {
+			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, e.Name) {
 				out.Configs = append(out.Configs, describedConfig(e, req))
 			}
 		}
