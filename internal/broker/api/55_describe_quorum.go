@@ -17,15 +17,17 @@ type Quorum interface {
 func (b *Broker) describeQuorum(r *server.Request, req *kmsg.DescribeQuorumRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	state := b.Quorum.Describe()
+	resp.ErrorMessage = new("")
+	whole := len(req.Topics) == 1 && req.Topics[0].Topic == model.MetadataTopic && len(req.Topics[0].Partitions) == 1 && req.Topics[0].Partitions[0].Partition == 0
 	for _, t := range req.Topics {
 		out := kmsg.NewDescribeQuorumResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {
 			part := kmsg.NewDescribeQuorumResponseTopicPartition()
-			part.Partition = p.Partition
-			if t.Topic != model.MetadataTopic || p.Partition != 0 {
+			part.Partition, part.ErrorMessage = p.Partition, new("")
+			if !whole {
 				part.ErrorCode = int16(model.UnknownTopicOrPartition)
-				part.LeaderID, part.LeaderEpoch, part.HighWatermark = -1, -1, -1
+				part.ErrorMessage = new("only partition 0 of " + model.MetadataTopic + ", by itself, has a quorum to describe")
 				out.Partitions = append(out.Partitions, part)
 				continue
 			}
@@ -34,6 +36,9 @@ func (b *Broker) describeQuorum(r *server.Request, req *kmsg.DescribeQuorumReque
 			out.Partitions = append(out.Partitions, part)
 		}
 		resp.Topics = append(resp.Topics, out)
+	}
+	if !whole {
+		return ready(resp)
 	}
 	for _, c := range b.Image().Controllers() {
 		node := kmsg.NewDescribeQuorumResponseNode()
