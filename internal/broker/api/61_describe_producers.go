@@ -20,6 +20,10 @@ func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducer
 			part.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
 			p := topic.Partition(index)
 			switch {
+			case model.ValidateTopicName(t.Topic) != nil:
+				part.ErrorCode, part.ErrorMessage = int16(model.InvalidTopicException), text(model.ValidateTopicName(t.Topic).Error())
+			case topic == nil:
+				part.ErrorCode, part.ErrorMessage = int16(model.UnknownTopicOrPartition), text("there is no topic '"+t.Topic+"'")
 			case p == nil:
 				part.ErrorCode = int16(model.UnknownTopicOrPartition)
 			case p.LeaderEpoch() < 0:
