@@ -12,9 +12,6 @@ import (
 	"github.com/ottla/ottla/internal/storage/plog"
 )
 
-// debuggingConsumer is the replica id of tools that read like a consumer (kafka-replica-verification).
-const debuggingConsumer = -2
-
 // fetched is one Fetch request on its way. It is reused; everything but the pools of the slices below belongs to the request.
 type fetched struct {
 	b       *Broker
@@ -115,11 +112,11 @@ func (f *fetched) begin(now time.Time) {
 	n := len(f.ctx.Partitions)
 	f.targets, f.results = grow(f.targets, n), grow(f.results, n)
 	f.outcomes, f.show = grow(f.outcomes, n), grow(f.show, n)
-	follower := q.ReplicaID >= 0 || q.ReplicaID < debuggingConsumer
+	follower := q.ReplicaID >= 0
 	for i := range f.ctx.Partitions {
 		f.targets[i], f.outcomes[i].Code = f.find(&f.ctx.Partitions[i])
 		if follower && f.outcomes[i].Code == model.None {
-			f.targets[i], f.outcomes[i].Code = nil, model.ReplicaNotAvailable // this node has no followers: nobody may pose as one
+			f.targets[i], f.outcomes[i].Code = nil, model.NotLeaderForPartition // this node has no followers: nobody may pose as one
 		}
 	}
 }
@@ -268,8 +265,17 @@ func (f *fetched) finish() server.Body {
 
 func (f *fetched) fill(topic *wire.FetchTopicResponse, i int) {
 	index, result := f.ctx.Partitions[i].Partition, &f.results[i]
-	if code := f.outcomes[i].Code; code != model.None {
+	switch code := f.outcomes[i].Code; code {
+	case model.None:
+	case model.UnknownTopicOrPartition, model.UnknownTopicID:
 		topic.AddError(index, code)
+		return
+	default:
+		out := topic.AddError(index, code)
+		out.Aborted = nil // Kafka's, once it has found the partition
+		if target, _ := f.find(&f.ctx.Partitions[i]); target != nil && f.version >= 16 && (code == model.NotLeaderForPartition || code == model.FencedLeaderEpoch) {
+			out.CurrentLeader = wire.CurrentLeader{ID: f.b.NodeID, Epoch: target.LeaderEpoch()}
+		}
 		return
 	}
 	out := topic.AddPartition(index)

@@ -57,8 +57,8 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 		return Appended{}, err
 	}
 	out := Appended{BaseOffset: appended.BaseOffset, LogStartOffset: p.log.StartOffset(), LogAppendTimeMs: -1}
-	if rules.TimestampType == batch.LogAppendTime {
-		out.LogAppendTimeMs = appended.Timestamp // a duplicate's is the original's
+	if rules.TimestampType == batch.LogAppendTime || appended.Duplicate {
+		out.LogAppendTimeMs = appended.Timestamp // a duplicate's is the original's, whatever its type
 	}
 	return out, nil
 }
