@@ -16,10 +16,13 @@ func One(records []byte) (Batch, error) {
 	case err != nil:
 		return nil, refuse(model.CorruptMessage, "%v", err)
 	}
-	if _, _, err := Next(rest); err == nil {
-		return nil, refuse(model.InvalidRecord, "there is more than one record batch for the partition; exactly one is needed")
+	switch _, _, err := Next(rest); err {
+	case ErrTruncated: // a piece of a batch, or nothing: not looked at
+		return b, nil
+	case ErrCorrupt:
+		return nil, refuse(model.CorruptMessage, "the %d bytes behind the record batch are no batch", len(rest))
 	}
-	return b, nil
+	return nil, refuse(model.InvalidRecord, "there is more than one record batch for the partition; exactly one is needed")
 }
 
 // Admit validates b and makes of it what the log keeps: recompressed if the rules ask for that, with the topic's timestamp type and the true
