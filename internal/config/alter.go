@@ -60,7 +60,7 @@ func ApplyOps(resource Resource, current map[string]string, ops []Op) (map[strin
 			delete(next, op.Key)
 		default:
 			k := Lookup(resource, op.Key)
-			if k == nil || k.Type != List {
+			if k == nil || k.Type != List || resource == ClientMetricsResource { // Kafka has no types for these
 				return nil, refusal(op.Key, "Can't %s to key %s because its type is not LIST.", op.Kind, op.Key)
 			}
 			next[op.Key] = changeList(k, next, op)
