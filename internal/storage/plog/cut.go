@@ -333,27 +333,79 @@ func offsetOf(name, suffix string) (int64, bool) {
 	return n, err == nil && n >= 0
 }
 
-// reloadProducers brings the producers' state back to the new end: from the newest snapshot at or below it and the batches since.
+// producerWindow is how many bytes before a cut are read again for the batches that producers had there.
+const producerWindow = 1 << 20
+
+// reloadProducers brings the producers' state back to the new end: what memory remembers of before the cut, completed by the batches just before it, and for producers of
+// whom nothing is left by the newest snapshot and all batches since.
 func (l *Log) reloadProducers(to int64) error {
 	l.mu.Lock()
-	touched := l.mu.producers.touches(to)
-	whole := true
+	touched, whole := l.mu.producers.touches(to), true
 	if touched {
 		l.mu.changed = true
 		whole = l.mu.producers.cutEnd(to)
 	}
 	l.mu.Unlock()
-	if whole {
+	if !touched {
 		return nil
 	}
-	ps, err := l.rebuildProducers(to)
+	recent, err := l.recentProducers(to)
+	if err == nil {
+		l.mergeProducers(recent)
+		if !whole {
+			var all producers
+			if all, err = l.rebuildProducers(to); err == nil {
+				l.mergeProducers(all)
+			}
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("read the producers of log %s again: %w", l.name, err)
 	}
-	l.mu.Lock()
-	l.mu.producers = ps
-	l.mu.Unlock()
 	return nil
+}
+
+// mergeProducers takes what others remember better.
+func (l *Log) mergeProducers(ps producers) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, p := range ps {
+		known := l.mu.producers[id]
+		if known != nil && known.count >= p.count {
+			continue
+		}
+		if known != nil {
+			p.txnFirst, p.coordinatorEpoch = known.txnFirst, known.coordinatorEpoch
+		}
+		if l.mu.producers == nil {
+			l.mu.producers = producers{}
+		}
+		l.mu.producers[id] = p
+	}
+}
+
+// recentProducers reads the batches of the last bytes before an offset.
+func (l *Log) recentProducers(to int64) (producers, error) {
+	var ps producers
+	list := *l.segments.Load()
+	for i := max(0, list.find(to)-1); i < len(list) && list[i].base < to; i++ {
+		s := list[i]
+		size := l.sizeOf(s)
+		from, _, _, err := l.boundaryBefore(s, 0, size-producerWindow)
+		if err != nil {
+			return nil, err
+		}
+		err = l.walk(s, from, size, func(b batch.Batch, _ int64) bool {
+			if b.LastOffset() < to {
+				ps.update(b)
+			}
+			return b.LastOffset() < to
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ps, nil
 }
 
 // rebuildProducers reads the newest usable snapshot at or below an offset, and replays the batches from there.

@@ -162,7 +162,7 @@ func markerCoordinatorEpoch(b batch.Batch) (int32, bool) {
 	return int32(uint32(v[2])<<24 | uint32(v[3])<<16 | uint32(v[4])<<8 | uint32(v[5])), true
 }
 
-// cutEnd forgets batches at or after the new end. It returns false when a producer was left with nothing, whose older state only the log knows.
+// cutEnd forgets batches at or after the new end. It returns false when a producer was left with nothing and so forgotten; its older state only the log knows.
 func (ps producers) cutEnd(end int64) bool {
 	whole := true
 	for id, p := range ps {
