@@ -24,8 +24,10 @@ func TestPartitionFor(t *testing.T) {
 	for key, want := range map[string]int32{
 		"hello":              22, // 99162322
 		"":                   0,
-		"polygenelubricants": 0, // the smallest int32, which has no absolute value
-		"\U0001F600":         50 - 50 + 1772899%50,
+		"polygenelubricants": 0,  // the smallest int32, which has no absolute value
+		"\U0001F600":         49, // 1772899, two UTF-16 units
+		"my-group":           12, // -1906497762
+		"g-ä":                6,  // 100606
 	} {
 		if got := PartitionFor(key, 50); got != want {
 			t.Errorf("PartitionFor(%q, 50) = %d, want %d", key, got, want)
