@@ -48,6 +48,7 @@ type Broker struct {
 
 	SocketSendBufferBytes    int // -1 leaves it to the operating system
 	SocketReceiveBufferBytes int // -1 leaves it to the operating system
+	SocketListenBacklog      int // 0 leaves it to the operating system
 	SocketRequestMaxBytes    int
 	RequestMemoryBytes       int64         // budget of all requests and answers in flight; enough for one of SocketRequestMaxBytes
 	ConnectionsMaxIdle       time.Duration // negative: never
@@ -106,8 +107,16 @@ func readBroker(s *Static, r *reader, hostname func() (string, error), faults *E
 	b.LogMinFreeBytes = r.number("ottla.log.min.free.bytes")
 	b.LogOpenFiles = r.int("ottla.log.open.files")
 	readTopicsAndGroups(s, b, r)
-	b.SocketSendBufferBytes = r.int("socket.send.buffer.bytes")
-	b.SocketReceiveBufferBytes = r.int("socket.receive.buffer.bytes")
+	b.SocketSendBufferBytes, b.SocketReceiveBufferBytes = -1, -1
+	if _, found := s.set["socket.send.buffer.bytes"]; found { // a size that nobody asked for would only keep the system from choosing a better one
+		b.SocketSendBufferBytes = r.int("socket.send.buffer.bytes")
+	}
+	if _, found := s.set["socket.listen.backlog.size"]; found {
+		b.SocketListenBacklog = r.int("socket.listen.backlog.size")
+	}
+	if _, found := s.set["socket.receive.buffer.bytes"]; found {
+		b.SocketReceiveBufferBytes = r.int("socket.receive.buffer.bytes")
+	}
 	b.SocketRequestMaxBytes = r.int("socket.request.max.bytes")
 	b.RequestMemoryBytes = requestMemory(r, faults)
 	b.ConnectionsMaxIdle = r.millis("connections.max.idle.ms")

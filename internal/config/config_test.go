@@ -23,7 +23,7 @@ func TestStaticViewIsTyped(t *testing.T) {
 	if b.OffsetsTopicPartitions != 50 || b.OffsetsTopicReplicationFactor != 0 || b.OffsetsRetention != 7*24*time.Hour || b.OffsetsCommitTimeout != 5*time.Second {
 		t.Errorf("defaults of offsets: %+v", b)
 	}
-	if b.SocketRequestMaxBytes != 100<<20 || b.RequestMemoryBytes != 192<<20 || b.ConnectionsMaxIdle != 10*time.Minute || b.FetchSessionCacheSlots != 1000 {
+	if b.SocketRequestMaxBytes != 100<<20 || b.RequestMemoryBytes != 256<<20 || b.ConnectionsMaxIdle != 10*time.Minute || b.FetchSessionCacheSlots != 1000 {
 		t.Errorf("defaults of connections: %+v", b)
 	}
 	b = mustLoad(t, "offsets.topic.replication.factor=3", "connections.max.idle.ms=-1", "queued.max.request.bytes=104857600", "socket.send.buffer.bytes=-1",

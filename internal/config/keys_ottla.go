@@ -12,7 +12,7 @@ var ottlaRows = []row{
 		"Free space of a log directory below which produce is refused, while deletion and retention go on."},
 	{"ottla.log.open.files", Int, "4096", atLeast(16), Medium, ReadOnly, Acts,
 		"Files of logs kept open, over all partitions. Files open on use; the one used longest ago closes first."},
-	{"ottla.request.memory.bytes", Long, "201326592", atLeast(1 << 20), Medium, ReadOnly, Acts,
+	{"ottla.request.memory.bytes", Long, "268435456", atLeast(1 << 20), Medium, ReadOnly, Acts,
 		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more."},
 }
 

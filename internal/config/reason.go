@@ -29,7 +29,6 @@ var (
 	noPreallocate      = NoEffect("a segment file grows with its records and ends at the last one, so that no stale bytes can follow it")
 	noCordon           = NoEffect("this build places new partitions without asking for cordoned directories")
 	noRequestQueue     = NoEffect("there is no queue between network and workers: a connection reads its next request when the one before is ordered, within queued.max.request.bytes")
-	noBacklog          = NoEffect("the operating system's own maximum is used, which is larger")
 	noEarlyStart       = NoEffect("all listeners open together, once the node can answer")
 	policyRefused      = NoEffect("Ottla runs no Java classes; a value other than the default refuses the start, because what it protects would be open")
 	providersRefused   = NoEffect("Ottla runs no Java classes; a value refuses the start, because settings would keep their placeholders")

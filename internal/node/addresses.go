@@ -42,7 +42,7 @@ func (n *Node) listen(ctx context.Context) error {
 				address = net.JoinHostPort(l.Host, strconv.Itoa(portOf(first)))
 			}
 		}
-		socket, err := server.Listen(ctx, "tcp", address, 0)
+		socket, err := server.Listen(ctx, "tcp", address, n.static.Broker.SocketListenBacklog)
 		if err != nil {
 			if l.Optional {
 				n.log.Info("a loopback address is not available here", "address", address, "error", err)
