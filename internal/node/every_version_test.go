@@ -101,6 +101,9 @@ func samples(key, version int16, id model.TopicID) []kmsg.Request {
 		if p, ok := r.(*kmsg.ProduceRequest); ok {
 			p.Acks = 1 // acks=0 has no answer
 		}
+		if p, ok := r.(*kmsg.DescribeACLsRequest); ok { // what is unknown closes the connection, as in Kafka
+			p.ResourceType, p.ResourcePatternType, p.Operation, p.PermissionType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+		}
 		return r
 	}
 	names := []string{"there", "not-there"}
@@ -268,12 +271,15 @@ func adminSample(key, version int16, topic string, id model.TopicID) kmsg.Reques
 	case 30:
 		req := kmsg.NewPtrCreateACLsRequest()
 		one := kmsg.NewCreateACLsRequestCreation()
+		one.Operation, one.PermissionType = kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow
 		one.ResourceType, one.ResourceName, one.Principal, one.Host = kmsg.ACLResourceTypeTopic, topic, "User:a", "*"
 		req.Creations = append(req.Creations, one)
 		return req
 	case 31:
 		req := kmsg.NewPtrDeleteACLsRequest()
-		req.Filters = append(req.Filters, kmsg.NewDeleteACLsRequestFilter())
+		one := kmsg.NewDeleteACLsRequestFilter()
+		one.ResourceType, one.ResourcePatternType, one.Operation, one.PermissionType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+		req.Filters = append(req.Filters, one)
 		return req
 	case 32:
 		req := kmsg.NewPtrDescribeConfigsRequest()

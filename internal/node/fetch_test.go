@@ -48,7 +48,7 @@ func TestFetchRefusals(t *testing.T) {
 		{"at the end", ask(12, fetchRequest("t", id, 0, 3)), model.None},
 		{"epoch of the future", ask(12, epoch(5)), model.UnknownLeaderEpoch},
 		{"epoch in force", ask(12, epoch(0)), model.None},
-		{"posing as a follower", ask(14, with(0, func(r *kmsg.FetchRequest, _ *kmsg.FetchRequestTopicPartition) { r.ReplicaID = 2 })), model.ReplicaNotAvailable},
+		{"posing as a follower", ask(14, with(0, func(r *kmsg.FetchRequest, _ *kmsg.FetchRequestTopicPartition) { r.ReplicaID = 2 })), model.NotLeaderForPartition},
 		{"debugging consumer", ask(14, with(0, func(r *kmsg.FetchRequest, _ *kmsg.FetchRequestTopicPartition) { r.ReplicaID = -2 })), model.None},
 	} {
 		code(t, x.what, x.got.ErrorCode, x.want)
