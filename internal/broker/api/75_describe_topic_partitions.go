@@ -24,7 +24,16 @@ func (b *Broker) describeTopicPartitions(r *server.Request, req *kmsg.DescribeTo
 	if req.Cursor != nil {
 		from, first = req.Cursor.Topic, max(0, req.Cursor.Partition)
 	}
-	for _, name := range pagedNames(image, req, from) {
+	names := pagedNames(image, req, from)
+	if req.Cursor != nil && (req.Cursor.Partition < 0 || len(req.Topics) > 0 && (len(names) == 0 || names[0] != from)) {
+		for _, name := range pagedNames(image, req, "") { // a cursor that no answer has given
+			out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			out.Topic, out.AuthorizedOperations, out.ErrorCode = &name, noOperations, int16(model.InvalidRequest)
+			resp.Topics = append(resp.Topics, out)
+		}
+		return ready(resp)
+	}
+	for _, name := range names {
 		topic := image.TopicByName(name)
 		start := int32(0)
 		if name == from {
