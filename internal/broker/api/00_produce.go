@@ -162,22 +162,11 @@ func produceRefusal(req *wire.ProduceRequest) error {
 func (p *produced) append(target *partition.Partition, records []byte, slot int, answer *wire.ProducePartitionResponse) error {
 	appended, err := target.Produce(p.ctx, records, p.version, p.req.Acks, p.ticket, slot)
 	if err != nil {
-		if code, _ := model.CodeOf(err); tellsLogStart(code) {
-			answer.LogStartOffset = target.Log().StartOffset()
-		}
+		answer.LogStartOffset = appended.LogStartOffset
 		return err
 	}
 	answer.BaseOffset, answer.LogStartOffset, answer.LogAppendTimeMs = appended.BaseOffset, appended.LogStartOffset, appended.LogAppendTimeMs
 	return nil
-}
-
-// tellsLogStart reports whether Kafka says where the log begins with an error: it does when it has looked into the log.
-func tellsLogStart(code model.ErrorCode) bool {
-	switch code {
-	case model.UnknownTopicOrPartition, model.NotLeaderForPartition, model.MessageTooLarge, model.RecordListTooLarge, model.CorruptMessage, model.KafkaStorageError:
-		return false
-	}
-	return true
 }
 
 // refuseProduce puts an error into one partition's answer, with the records that it is about.

@@ -24,11 +24,14 @@ var validators = sync.Pool{New: func() any { return new(batch.Validator) }}
 const maxPlainBytes = 64 << 20
 
 // Produce judges what a client sent for the partition, appends it and leaves the ticket's slot to be completed when the acks are met. With an error nothing was
-// appended and the slot is the caller's to complete. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.
+// appended and the slot is the caller's to complete; LogStartOffset is what Kafka would tell, -1 unless the log itself refused the records. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.
 func (p *Partition) Produce(ctx context.Context, records []byte, version int16, acks int16, ticket *Ticket, slot int) (Appended, error) {
 	b, err := batch.One(records)
 	if err != nil {
-		return Appended{}, err
+		return notLooked, err
+	}
+	if b.IsTransactional() {
+		return notLooked, &model.Error{Code: model.InvalidRequest, Message: "transactional records are not served yet: use a producer without transactional.id"}
 	}
 	v := validators.Get().(*batch.Validator)
 	defer func() {
@@ -42,10 +45,7 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 		rules.MaxPlainBytes = maxPlainBytes
 	}
 	if b, _, err = v.Admit(b, &rules); err != nil {
-		return Appended{}, err
-	}
-	if b.IsTransactional() {
-		return Appended{}, &model.Error{Code: model.InvalidRequest, Message: "transactional records are not served yet: use a producer without transactional.id"}
+		return p.refused(err), err
 	}
 	appended, err := p.append(b, acks, ticket, slot)
 	for err == plog.ErrBudget {
@@ -54,13 +54,27 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 		}
 	}
 	if err != nil {
-		return Appended{}, err
+		return p.refused(err), err
 	}
 	out := Appended{BaseOffset: appended.BaseOffset, LogStartOffset: p.log.StartOffset(), LogAppendTimeMs: -1}
 	if rules.TimestampType == batch.LogAppendTime || appended.Duplicate {
 		out.LogAppendTimeMs = appended.Timestamp // a duplicate's is the original's, whatever its type
 	}
 	return out, nil
+}
+
+// notLooked is the place of records that were refused before the log was asked.
+var notLooked = Appended{BaseOffset: -1, LogStartOffset: -1, LogAppendTimeMs: -1}
+
+// refused is the place of records that were refused: Kafka tells where the log begins, but not with these errors.
+func (p *Partition) refused(err error) Appended {
+	out := notLooked
+	switch code, _ := model.CodeOf(err); code {
+	case model.NotLeaderForPartition, model.MessageTooLarge, model.CorruptMessage, model.KafkaStorageError, model.UnknownTopicOrPartition:
+	default:
+		out.LogStartOffset = p.log.StartOffset()
+	}
+	return out
 }
 
 // append appends an admitted batch under the lock.
