@@ -269,7 +269,7 @@ func (d *Dynamic) chain(keys []string, sensitive bool) []Synonym {
 		}
 	}
 	for _, n := range keys {
-		if k := Lookup(BrokerResource, n); k != nil {
+		if k := Lookup(BrokerResource, n); k != nil && !slices.Contains(dynamicOnly, n) {
 			if fallback, ok := k.Default(); ok {
 				add(FromDefault, n, fallback)
 			}
