@@ -49,7 +49,7 @@ const basePartitions = 6
 var cells = []cell{
 	{
 		name: "start", title: "from exec to the first acknowledged produce into a new topic; then at rest", processes: true,
-		sides: []side{ottlaSynced, kafkaDefault}, columns: []column{colStart, colAccept, colRestart, colIdle, colThreads},
+		sides: []side{ottlaSynced, kafkaDefault}, columns: []column{colStart, colAccept, colRestart, colIdle, colThreads, colWakeups},
 		goals: []goal{{colStart, true, 50}, {colIdle, true, 25}},
 	},
 	{

@@ -33,6 +33,7 @@ const (
 	colRestart      column = "restart ms"
 	colIdle         column = "idle RSS MiB"
 	colThreads      column = "threads"
+	colWakeups      column = "wake-ups/s"
 	colAnswered     column = "answered s"
 	colCreated      column = "usable s"
 	colTopicsRSS    column = "RSS MiB after"

@@ -39,6 +39,7 @@ type outcome struct {
 	Elapsed       time.Duration
 	ProducedBytes int64 // of record batches that were acknowledged
 	FetchedBytes  int64 // of record batches that arrived
+	AllProduced   int64 // with those before and after the measurement
 	Produces      int64
 	Fetches       int64
 	Ack           histogram // of one Produce

@@ -144,6 +144,7 @@ func (b *bench) chooseTargets(ctx context.Context, root, target string) error {
 			}
 			cmd := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/ottla")
 			cmd.Dir = root
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped: one static binary
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("build ./cmd/ottla: %w\n%s", err, out)
 			}

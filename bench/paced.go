@@ -155,6 +155,7 @@ func (a *pacedAcks) run(m *meter) error {
 func (a *pacedAcks) report(o *outcome) {
 	o.Ack.merge(&a.ack)
 	o.Produces += a.count
+	o.AllProduced += a.acked.Load() * int64(a.batch)
 	o.ProducedBytes += a.count * int64(a.batch)
 }
 

@@ -29,6 +29,7 @@ type producer struct {
 
 	ack   histogram
 	bytes int64
+	all   int64
 	count int64
 }
 
@@ -120,6 +121,7 @@ func (p *producer) receive(m *meter) error {
 	if want := p.serial - int32(p.n) + 1; correlation != want {
 		return fmt.Errorf("answer to Produce: correlation id %d, not %d", correlation, want)
 	}
+	p.all += int64(p.batch)
 	if p.counted[p.head] && m.measuring.Load() {
 		p.ack.add(time.Since(p.sentAt[p.head]))
 		p.bytes += int64(p.batch)
@@ -134,5 +136,6 @@ func (p *producer) receive(m *meter) error {
 func (p *producer) report(o *outcome) {
 	o.Ack.merge(&p.ack)
 	o.ProducedBytes += p.bytes
+	o.AllProduced += p.all
 	o.Produces += p.count
 }

@@ -125,13 +125,23 @@ func (b *bench) startOnce(ctx context.Context, kind string) (f figures, err erro
 		return nil, err
 	}
 	f = figures{colStart: ms(s.acked), colAccept: ms(s.accepting)}
+	pause(ctx, time.Second)
+	woken, err := wakeups(target.cmd.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
 	pause(ctx, b.pace.rest)
+	again, err := wakeups(target.cmd.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
 	u, err := target.usage()
 	if err != nil {
 		return nil, err
 	}
 	if u.known {
 		f[colIdle], f[colThreads] = mib(u.rss), float64(u.threads)
+		f[colWakeups] = float64(again-woken) / b.pace.rest.Seconds()
 	}
 	if err := target.stop(true); err != nil {
 		return nil, err
@@ -218,6 +228,8 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 		}
 	}
 	settle(ctx)
+	device := diskOf(target.dir)
+	before, _ := device.written()
 	stopProfiles := b.beginProfiles(target, c, s)
 	w := &window{target: target}
 	o, err := runJob(ctx, &j, w.open, w.close)
@@ -225,8 +237,15 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 	if err != nil {
 		return err
 	}
-	b.record(c, s, w.figures(o))
-	b.note("  %-8s %-13s %s", c.name, s.name, summary(c, w.figures(o)))
+	f := w.figures(o)
+	if o.AllProduced > 0 {
+		settle(ctx) // what waits in the page cache was written by this cell too
+		if after, known := device.written(); known {
+			f[colWritten] = float64(after-before) / float64(o.AllProduced)
+		}
+	}
+	b.record(c, s, f)
+	b.note("  %-12s %-13s %s", c.name, s.name, summary(c, f))
 	return b.dropTopic(ctx, target, t)
 }
 
@@ -295,7 +314,7 @@ func (b *bench) createMany(ctx context.Context, target *broker, topics int) (fig
 		f[colTopicsRSS] = mib(after.rss)
 		f[colPerPartition] = float64(after.rss-before.rss) / 1024 / float64(topics*10)
 	}
-	b.note("  %-8s %-13s %.2f s", "topics", target.kind, f[colCreated])
+	b.note("  %-12s %-13s %.2f s", "topics", target.kind, f[colCreated])
 	return f, nil
 }
 

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -14,8 +18,6 @@ type usage struct {
 	known   bool
 	cpu     time.Duration // all threads and ended children
 	rss     int64         // bytes
-	peak    int64         // bytes
-	written int64         // bytes that were sent, or are due to be sent, to the disk
 	threads int
 }
 
@@ -47,13 +49,66 @@ func usageOf(pid int) (usage, error) {
 	if err != nil {
 		return u, err
 	}
-	u.rss, u.peak, u.threads = status["VmRSS"]<<10, status["VmHWM"]<<10, int(status["Threads"])
-	io, err := keyed(root + "io")
-	if err != nil {
-		return u, err
-	}
-	u.written = io["write_bytes"]
+	u.rss, u.threads = status["VmRSS"]<<10, int(status["Threads"])
 	return u, nil
+}
+
+// wakeups is how often the threads of a process have begun to wait so far: each is followed by a wake-up.
+func wakeups(pid int) (n int64, err error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, task := range tasks {
+		status, err := keyed(task)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) { // the thread has ended
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		n += status["voluntary_ctxt_switches"]
+	}
+	return n, err
+}
+
+// disk is the counter of a block device.
+type disk struct{ stat string }
+
+// diskOf finds the device that a directory lies on. Where that cannot be told, nothing is known of it.
+func diskOf(dir string) disk {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return disk{}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return disk{}
+	}
+	var best, device string
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if len(f) < 5 || len(f[4]) < len(best) {
+			continue
+		}
+		if at := f[4]; at == "/" || dir == at || strings.HasPrefix(dir, at+"/") {
+			best, device = at, f[2]
+		}
+	}
+	stat := "/sys/dev/block/" + device + "/stat"
+	if _, err := os.Stat(stat); err != nil {
+		return disk{}
+	}
+	return disk{stat}
+}
+
+// written is how many bytes the device has been sent so far. The counters of a process will not do: they count the whole of a large page of the page cache
+// when one byte of it changes.
+func (d disk) written() (bytes int64, known bool) {
+	text, err := os.ReadFile(d.stat)
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 7 {
+		return 0, false
+	}
+	sectors, err := strconv.ParseInt(fields[6], 10, 64)
+	return sectors * 512, err == nil
 }
 
 // keyed reads the numbers of a file of "key: number" lines.

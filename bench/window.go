@@ -47,7 +47,6 @@ func (w *window) figures(o *outcome) figures {
 	f[colCPU] = cpu / (bytes / 1e9)
 	if o.Produces > 0 {
 		f[colPerRequest] = cpu * 1e6 / float64(o.Produces)
-		f[colWritten] = float64(w.broker[1].written-w.broker[0].written) / float64(o.ProducedBytes)
 	}
 	f[colRSS] = mib(w.broker[1].rss)
 	own := w.broker[1].cpu - w.broker[0].cpu + w.generator[1].cpu - w.generator[0].cpu + w.self[1].cpu - w.self[0].cpu
