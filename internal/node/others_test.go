@@ -67,7 +67,7 @@ func TestSmallAdminAPIs(t *testing.T) {
 	sasl.Mechanism = "PLAIN"
 	code(t, "SaslHandshake", request[*kmsg.SASLHandshakeResponse](t, c, 1, sasl).ErrorCode, model.IllegalSaslState)
 
-	code(t, "DescribeAcls", request[*kmsg.DescribeACLsResponse](t, c, 3, kmsg.NewPtrDescribeACLsRequest()).ErrorCode, model.SecurityDisabled)
+	code(t, "DescribeAcls", request[*kmsg.DescribeACLsResponse](t, c, 3, samples(29, 3, id)[0].(*kmsg.DescribeACLsRequest)).ErrorCode, model.SecurityDisabled)
 	for _, key := range []int16{30, 31} {
 		req := sample(key, 3, "t", id)
 		if key == 30 {
@@ -190,7 +190,7 @@ func TestApiVersions(t *testing.T) {
 		code(t, "software "+name, request[*kmsg.ApiVersionsResponse](t, c, 3, req).ErrorCode, model.InvalidRequest)
 	}
 	req := sampleApiVersions()
-	req.ClusterID = new("another-cluster")
+	req.ClusterID, req.NodeID = new("another-cluster"), 1
 	code(t, "another cluster", request[*kmsg.ApiVersionsResponse](t, c, 5, req).ErrorCode, model.RebootstrapRequired)
 	own := n.ClusterID()
 	req.ClusterID = &own

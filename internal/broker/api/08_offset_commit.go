@@ -69,11 +69,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	return later(resp, func(stop <-chan struct{}) {
 		reply, err := await[group.OffsetCommitReply](coordinator, call, stop)
 		if err != nil {
-			code := coordinatorCode(err)
-			if code == model.MessageTooLarge || errors.Is(err, shard.ErrTooBig) {
-				code = model.InvalidCommitOffsetSize
-			}
-			fail(code)
+			fail(commitCode(err))
 			return
 		}
 		for i, t := range reply.Topics {
@@ -82,4 +78,13 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 			}
 		}
 	})
+}
+
+// commitCode is coordinatorCode for a commit, whose size is the client's own doing.
+func commitCode(err error) model.ErrorCode {
+	code := coordinatorCode(err)
+	if code == model.MessageTooLarge || errors.Is(err, shard.ErrTooBig) {
+		return model.InvalidCommitOffsetSize
+	}
+	return code
 }
