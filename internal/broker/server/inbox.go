@@ -99,7 +99,8 @@ func (in *inbox) leaveBulk(c *Conn) {
 func (in *inbox) judge(c *Conn, head []byte, size int) reason {
 	if !in.framesTaken {
 		if other := foreign(head); other != "" {
-			return c.complain(closedForeign, "closing a connection that does not speak Kafka", slog.String("saw", other))
+			// Each protocol has a line of its own, so that one does not silence another.
+			return c.complain(closedForeign, "closing a connection that does not speak Kafka but sent "+other)
 		}
 	}
 	if size < smallestSize || size > c.server.options.MaxRequestBytes {

@@ -20,9 +20,6 @@ type Appended struct {
 // validators are reused between requests: each keeps its codecs' buffers.
 var validators = sync.Pool{New: func() any { return new(batch.Validator) }}
 
-// maxPlainBytes bounds what one batch may decompress to, whatever the topic allows for one record.
-const maxPlainBytes = 64 << 20
-
 // Produce judges what a client sent for the partition, appends it and leaves the ticket's slot to be completed when the acks are met. With an error nothing was
 // appended and the slot is the caller's to complete; LogStartOffset is what Kafka would tell, -1 unless the log itself refused the records. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.
 func (p *Partition) Produce(ctx context.Context, records []byte, version int16, acks int16, ticket *Ticket, slot int) (Appended, error) {
@@ -44,7 +41,7 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 	if rules.MaxPlainBytes == 0 {
 		rules.MaxPlainBytes = maxPlainBytes
 	}
-	if b, _, err = v.Admit(b, &rules); err != nil {
+	if b, err = admit(v, b, &rules); err != nil {
 		return p.refused(err), err
 	}
 	appended, err := p.append(b, acks, ticket, slot)
