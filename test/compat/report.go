@@ -10,9 +10,10 @@ import (
 
 // Verdicts of a cell. An empty one means that nobody answered, which is red.
 const (
-	pass = "PASS"
-	fail = "FAIL"
-	na   = "NA"
+	pass  = "PASS"
+	fail  = "FAIL"
+	na    = "NA"
+	again = "AGAIN" // red at the first try, passed alone at the second
 )
 
 type cell struct {
@@ -56,6 +57,12 @@ func (r *report) set(client, feature string, c cell) {
 	r.mu.cells[client][feature] = c
 }
 
+func (r *report) get(client, feature string) cell {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.cells[client][feature]
+}
+
 func (r *report) pass(part, name string) { r.add(part, name, cell{verdict: pass}) }
 
 func (r *report) fail(part, name, reason string) { r.add(part, name, cell{fail, reason, 0}) }
@@ -77,6 +84,10 @@ func (r *report) print(w io.Writer) error {
 		case pass:
 			passed++
 			return "ok"
+		case again:
+			passed++
+			reasons = append(reasons, fmt.Sprintf("  2nd  %s: passed alone after %s", where, c.reason))
+			return "2nd"
 		case na:
 			absent++
 			reasons = append(reasons, fmt.Sprintf("  n/a  %s: %s", where, c.reason))
@@ -110,7 +121,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	if len(reasons) > 0 {
 		slices.Sort(reasons)
-		fmt.Fprintf(w, "\nReasons (n/a: the client or the tool itself lacks it):\n%s\n", strings.Join(reasons, "\n"))
+		fmt.Fprintf(w, "\nReasons (n/a: the client itself lacks it; 2nd: red at first, then passed alone):\n%s\n", strings.Join(reasons, "\n"))
 	}
 	fmt.Fprintf(w, "\ntarget %s, %d not offered by the client\ncompat: %d passed, %d failed\n", r.options.target, absent, passed, failed)
 	if failed > 0 {

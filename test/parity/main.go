@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -191,8 +193,8 @@ func common(a, b map[int16][2]int16) map[int16][2]int16 {
 func show(scenario string, s *side) {
 	for _, r := range s.results {
 		fmt.Println(scenario, r.step, "v", r.version)
-		for _, l := range (facts{}).differences(r.facts) {
-			fmt.Println("   ", l)
+		for _, path := range slices.Sorted(maps.Keys(r.facts)) {
+			fmt.Printf("    %s = %s\n", path, r.facts[path])
 		}
 	}
 }

@@ -27,7 +27,7 @@ var volatile = map[string]bool{
 }
 
 // quorumVolatile are fields of one API that have to do with the metadata log's contents.
-var quorumVolatile = map[string]bool{"HighWatermark": true, "LogEndOffset": true, "LeaderEpoch": true, "ReplicaDirectoryID": true}
+var quorumVolatile = map[string]bool{"Port": true, "HighWatermark": true, "LogEndOffset": true, "LeaderEpoch": true}
 
 // renderer writes answers of one side. Its names replace what the side has made up: ids, ports, directories.
 type renderer struct {
@@ -59,6 +59,9 @@ func (r *renderer) value(out facts, key int16, path, field string, v reflect.Val
 		}
 	case reflect.Array:
 		out[path] = r.name(idText([16]byte(v.Bytes())))
+		if key == 55 && field == "ReplicaDirectoryID" && !v.IsZero() {
+			out[path] = "<set>"
+		}
 	case reflect.Slice:
 		r.list(out, key, path, field, v)
 	default:

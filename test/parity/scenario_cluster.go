@@ -167,7 +167,9 @@ func describeTopicPartitions(s *side) {
 		ask("limit "+itoa(int(limit)), limit, nil, "dtp-a", "dtp-b", "dtp-c")
 	}
 	ask("unsorted and twice", 2000, nil, "dtp-c", "dtp-a", "dtp-c")
-	ask("unknown and invalid", 2000, nil, "dtp-none", "a/b", "", "dtp-a")
+	ask("unknown", 2000, nil, "dtp-none", "dtp-a")
+	ask("invalid", 2000, nil, "a/b", "dtp-a")
+	ask("empty name", 2000, nil, "", "dtp-a")
 	ask("unknown with limit 1", 1, nil, "dtp-a0", "dtp-b", "aaa")
 	ask("cursor", 2, at("dtp-a", 1), "dtp-a", "dtp-b", "dtp-c")
 	ask("cursor behind the last partition", 2, at("dtp-a", 3), "dtp-a", "dtp-b", "dtp-c")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -53,8 +55,8 @@ func describeConfigsErrors(s *side) {
 	s.describe("empty topic", topicResource, "", nil)
 	s.describe("metadata topic", topicResource, "__cluster_metadata", nil)
 	for _, id := range []string{"2", "x", "-1", " 1", "01", "99999999999"} {
-		s.describe("broker "+id, brokerResource, id, nil)
-		s.describe("logger "+id, loggerResource, id, nil)
+		s.describe("broker "+id, brokerResource, id, []string{"num.io.threads"})
+		s.describe("logger "+id, loggerResource, id, []string{"root"})
 	}
 	s.describe("empty logger", loggerResource, "", nil)
 	s.describe("empty group", groupResource, "", nil)
@@ -305,14 +307,19 @@ func alterConfigsLegacy(s *side) {
 }
 
 func listConfigResources(s *side) {
+	s.mustCreate("listed-topic", 1)
 	s.alter("before", groupResource, "listed-group", op("consumer.session.timeout.ms", set, ptr("46000")))
 	s.alter("before", metricsResource, "listed-metrics", op("interval.ms", set, ptr("1000")))
 	ask := func(step string, types ...int8) {
-		s.each(step, 74, func(v int16) kmsg.Request {
+		for _, v := range s.versions(74) {
 			req := kmsg.NewPtrListConfigResourcesRequest()
 			req.ResourceTypes = types
-			return req
-		})
+			resp := s.at(v, "", req).(*kmsg.ListConfigResourcesResponse)
+			resp.ConfigResources = slices.DeleteFunc(resp.ConfigResources, func(r kmsg.ListConfigResourcesResponseConfigResource) bool {
+				return r.Type == topicResource && r.Name != "listed-topic"
+			})
+			s.record(step, v, s.render(74, resp))
+		}
 	}
 	ask("all")
 	for _, t := range []int8{topicResource, brokerResource, loggerResource, metricsResource, groupResource, 0, 1, 5, -1} {

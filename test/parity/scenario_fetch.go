@@ -12,6 +12,7 @@ func fetch(s *side) {
 	ask := func(step string, bend func(*kmsg.FetchRequest), topics ...kmsg.FetchRequestTopic) {
 		s.each(step, 1, func(v int16) kmsg.Request {
 			req := fetchRequest("fetch-a", id, 0)
+			req.Version = v
 			if topics != nil {
 				req.Topics = topics
 			}
@@ -53,7 +54,10 @@ func fetch(s *side) {
 	ask("rack", func(r *kmsg.FetchRequest) { r.Rack = "somewhere" })
 	for _, replica := range []int32{-2, -3, 2, 1} {
 		ask("replica "+itoa(int(replica)), func(r *kmsg.FetchRequest) {
-			r.ReplicaID, r.ReplicaState.ID, r.ReplicaState.Epoch = replica, replica, -1
+			r.ReplicaID = replica
+			if r.Version >= 15 {
+				r.ReplicaState.ID, r.ReplicaState.Epoch = replica, -1
+			}
 		})
 	}
 	ask("first batch partly, rest in limits", func(r *kmsg.FetchRequest) { r.MaxBytes = 160 })
@@ -212,12 +216,12 @@ func deleteRecords(s *side) {
 	s.at(11, "fetch from the start", fetchRequest("trim-a", [16]byte{}, 4))
 	ask("all", "trim-a", 0, -1)
 	ask("all again", "trim-a", 0, -1)
-	list := kmsg.NewPtrListOffsetsRequest()
-	list.ReplicaID = -1
 	for _, ts := range []int64{-1, -2, -3, -4, 0} {
+		list := kmsg.NewPtrListOffsetsRequest()
+		list.ReplicaID = -1
 		list.Topics = append(list.Topics, listTopic("trim-a", ts))
+		s.at(10, "offsets of the empty log, timestamp "+itoa(int(ts)), list)
 	}
-	s.at(10, "offsets of the empty log", list)
 	two := kmsg.NewPtrDeleteRecordsRequest()
 	t := kmsg.NewDeleteRecordsRequestTopic()
 	t.Topic = "trim-both"

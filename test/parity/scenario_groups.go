@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -23,6 +26,7 @@ func findCoordinator(s *side) {
 	first.CoordinatorKey = "g"
 	s.at(1, "", first)
 	s.awaitTopic("__consumer_offsets", 50)
+	s.warm()
 	ask("one", 0, "g")
 	ask("two", 0, "g", "h")
 	ask("twice", 0, "g", "g")
@@ -30,6 +34,28 @@ func findCoordinator(s *side) {
 	ask("empty", 0, "")
 	ask("type 3", 3, "g")
 	ask("type -1", -1, "g")
+}
+
+// warm waits until every coordinator has loaded and producer ids are there: Kafka answers "in progress" for a moment.
+func (s *side) warm() {
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; i < 300 && time.Now().Before(deadline); {
+		resp := s.at(8, "", offsetsRequest(8, "warm-"+itoa(i), "warm", [16]byte{}, 0)).(*kmsg.OffsetFetchResponse)
+		if len(resp.Groups) == 1 && resp.Groups[0].ErrorCode == 0 {
+			i++
+			continue
+		}
+		<-tick.C
+	}
+	for ; time.Now().Before(deadline); <-tick.C {
+		req := kmsg.NewPtrInitProducerIDRequest()
+		if s.at(4, "", req).(*kmsg.InitProducerIDResponse).ErrorCode == 0 {
+			return
+		}
+	}
+	s.errs = append(s.errs, errors.New("coordinators do not load"))
 }
 
 func joinRequest(group, member string) *kmsg.JoinGroupRequest {
@@ -176,7 +202,7 @@ func twoMembers(s *side) {
 		s.at(3, "two: heartbeat while preparing", heartbeatRequest(group, a, generation))
 		s.at(3, "two: sync while preparing", syncRequest(group, a, generation, ""))
 		s.at(5, "two: commit while preparing", commitRequest(group, a, generation, "life-topic", 0, 5))
-		s.at(min(v, 6), "two: describe while preparing", describeRequest(false, group))
+		s.describeMembers(min(v, 6), "two: describe while preparing", group)
 		again := joinRequest(group, a)
 		again.SetVersion(v)
 		resp := s.ask("", again).(*kmsg.JoinGroupResponse)
@@ -194,6 +220,19 @@ func twoMembers(s *side) {
 		s.at(3, "two: second's sync", syncRequest(group, second.MemberID, resp.Generation, ""))
 		s.at(min(v, 5), "two: both leave", leaveRequest(group, second.MemberID, a, "nobody"))
 	}
+}
+
+// describeMembers names the group's members that have no name yet.
+func (s *side) describeMembers(v int16, step, group string) {
+	resp := s.at(v, "", describeRequest(false, group)).(*kmsg.DescribeGroupsResponse)
+	for _, g := range resp.Groups {
+		for _, m := range g.Members {
+			if _, ok := s.names[m.MemberID]; !ok {
+				s.learn(m.MemberID, "<second member of "+group+">")
+			}
+		}
+	}
+	s.record(step, v, s.render(15, resp))
 }
 
 // untilCode sends a heartbeat until it gets an answer with the code, for as long as one answer may take.
@@ -265,5 +304,8 @@ func groupErrors(s *side) {
 	}
 	long := joinRequest("errors-empty", "")
 	long.Protocols[0].Metadata = nil
-	s.at(3, "join with empty metadata", long)
+	long.SetVersion(3)
+	resp := s.ask("", long).(*kmsg.JoinGroupResponse)
+	s.learn(resp.MemberID, "<member with empty metadata>")
+	s.record("join with empty metadata", 3, s.render(11, resp))
 }

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -187,9 +192,24 @@ func offsetFetch(s *side) {
 	mixed.Groups[0].Topics = append(mixed.Groups[0].Topics, offsetsRequest(10, "", "", id, 0).Groups[0].Topics...)
 	s.at(10, "unknown and known id", mixed)
 	s.deleteOnce(6, "", "offsets-gone", nil)
+	s.forgotten("offsets-other", "offsets-gone")
 	ask("deleted topic", "offsets-other", "offsets-gone", gone, false, 0)
 	all("all of a deleted topic", "offsets-other", nil, -1)
 	s.at(5, "describe the group of a deleted topic", describeRequest(false, "offsets-other"))
+}
+
+// forgotten waits until the offsets of a deleted topic are gone.
+func (s *side) forgotten(group, topic string) {
+	deadline := time.Now().Add(5 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; time.Now().Before(deadline); <-tick.C {
+		resp := s.at(5, "", offsetsRequest(5, group, topic, [16]byte{}, 0)).(*kmsg.OffsetFetchResponse)
+		if len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 && resp.Topics[0].Partitions[0].Offset == -1 {
+			return
+		}
+	}
+	s.errs = append(s.errs, fmt.Errorf("the offsets of %s in %s stay", topic, group))
 }
 
 func offsetDelete(s *side) {
@@ -268,11 +288,13 @@ func listGroups(s *side) {
 	gone, _ := s.joined(3, "join", "listed-empty", nil)
 	s.at(3, "leave", leaveRequest("listed-empty", gone))
 	ask := func(step string, states, types []string) {
-		s.each(step, 16, func(int16) kmsg.Request {
+		for _, v := range s.versions(16) {
 			req := kmsg.NewPtrListGroupsRequest()
 			req.StatesFilter, req.TypesFilter = states, types
-			return req
-		})
+			resp := s.at(v, "", req).(*kmsg.ListGroupsResponse)
+			resp.Groups = slices.DeleteFunc(resp.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.HasPrefix(g.Group, "listed-") })
+			s.record(step, v, s.render(16, resp))
+		}
 	}
 	ask("all", nil, nil)
 	for _, state := range []string{"Stable", "stable", "Empty", "CompletingRebalance", "PreparingRebalance", "Dead", "Unknown", "", "Assigning", "NotReady"} {

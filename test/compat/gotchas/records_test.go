@@ -106,7 +106,11 @@ func TestGotcha30MaxMessageBytes(t *testing.T) {
 
 func producerID(c *Conn) (int64, int16) {
 	c.t.Helper()
-	resp := Do[*kmsg.InitProducerIDResponse](c, at(kmsg.NewPtrInitProducerIDRequest(), 4))
+	var resp *kmsg.InitProducerIDResponse
+	Until(c.t, "the first block of producer ids", func() bool {
+		resp = Do[*kmsg.InitProducerIDResponse](c, at(kmsg.NewPtrInitProducerIDRequest(), 4))
+		return resp.ErrorCode != kerr.CoordinatorLoadInProgress.Code
+	})
 	if resp.ErrorCode != 0 {
 		c.t.Fatalf("InitProducerId: error %d", resp.ErrorCode)
 	}

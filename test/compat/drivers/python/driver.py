@@ -90,6 +90,8 @@ class Features:
     def topic(self, what, partitions=1, **configs):
         name = self.name(what)
         self.lib.create_topic(name, partitions, {k.replace("_", "."): v for k, v in configs.items()})
+        # The answer comes from the controller; the broker shows the topic a moment later.
+        until(lambda: self.lib.leaders(name) == partitions, 20, "the new topic has no leaders")
         return name
 
     def produce(self, topic, values, **options):
@@ -141,7 +143,7 @@ class Features:
 
     def topic_describe(self):
         topic = self.topic("describe", 2)
-        until(lambda: self.lib.leaders(topic) == 2, 10, "not every partition has a leader")
+        expect(self.lib.leaders(topic) == 2, "not every partition has a leader")
 
     def topic_partitions(self):
         topic = self.topic("grow", 2)

@@ -140,6 +140,8 @@ class Lib(Base):
 
     def described(self, topic):
         (found,) = run(self.admin.describe_topics([topic]))
+        if found["error_code"] == 3:
+            return []  # not known yet, or no longer
         check(found["error_code"])
         return found["partitions"]
 

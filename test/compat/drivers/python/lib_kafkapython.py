@@ -132,6 +132,8 @@ class Lib(Base):
 
     def described(self, topic):
         found = self.admin.describe_topics([topic])[0]
+        if found["error_code"] == 3:
+            return []  # not known yet, or no longer
         expect(found["error_code"] == 0, "describe_topics answers error %s" % found["error_code"])
         return found["partitions"]
 
