@@ -1,8 +1,10 @@
 package partition
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
+	"sync"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
@@ -18,6 +20,8 @@ const (
 var (
 	modestBatches = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
 	largeBatches  = make(chan struct{}, 1)
+	// largeValidators keeps the buffers of large batches until the garbage collector has run: a row of them would leave one such buffer each.
+	largeValidators = sync.Pool{New: func() any { return new(batch.Validator) }}
 )
 
 // admit judges a batch and makes of it what the log keeps (batch.Validator.Admit). It may wait for others that decompress, which is computing and nothing else.
@@ -35,10 +39,11 @@ func admit(v *batch.Validator, b batch.Batch, rules *batch.Rules) (batch.Batch, 
 		return out, err
 	}
 	largeBatches <- struct{}{}
-	defer func() {
-		v.Release()
-		<-largeBatches
-	}()
-	out, _, err = v.Admit(b, rules)
-	return out, err
+	defer func() { <-largeBatches }()
+	large := largeValidators.Get().(*batch.Validator)
+	defer largeValidators.Put(large)
+	if out, _, err = large.Admit(b, rules); err != nil || !rules.Recompress {
+		return out, err
+	}
+	return bytes.Clone(out), nil // it lies in the validator that is given back here
 }
