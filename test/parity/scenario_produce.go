@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -74,79 +75,8 @@ func acksZero(s *side, id [16]byte) {
 
 func produceBatches(s *side) {
 	s.mustCreate("batches-small", 1, "max.message.bytes", "200")
-	sealed := func(bend func(*batchOf), records ...record) []byte {
-		if len(records) == 0 {
-			records = []record{rec("k", "v"), rec("l", "w")}
-		}
-		b := newBatch(records...)
-		bend(b)
-		return b.seal()
-	}
-	broken := func(bend func([]byte) []byte) []byte { return bend(newBatch(rec("k", "v"), rec("l", "w")).seal()) }
-	same := func(*batchOf) {}
-	cases := []struct {
-		name string
-		data []byte
-	}{
-		{"good", sealed(same)},
-		{"null value", sealed(same, record{key: []byte("k")})},
-		{"null records", nil},
-		{"empty records", []byte{}},
-		{"short", make([]byte, 10)},
-		{"seventeen bytes", make([]byte, 17)},
-		{"zeros", make([]byte, 100)},
-		{"wrong checksum", broken(func(b []byte) []byte { b[20]++; return b })},
-		{"magic 1", broken(func(b []byte) []byte { b[16] = 1; return b })},
-		{"magic 0", broken(func(b []byte) []byte { b[16] = 0; return b })},
-		{"magic 3", broken(func(b []byte) []byte { b[16] = 3; return b })},
-		{"magic -1", broken(func(b []byte) []byte { b[16] = 255; return b })},
-		{"length too small", broken(func(b []byte) []byte { b[11] = 10; return b })},
-		{"length short by one", broken(func(b []byte) []byte { b[11]--; return b })},
-		{"length long by one", broken(func(b []byte) []byte { b[11]++; return b })},
-		{"length negative", broken(func(b []byte) []byte { b[8] = 255; return b })},
-		{"cut", broken(func(b []byte) []byte { return b[:len(b)-1] })},
-		{"byte left over", broken(func(b []byte) []byte { return append(b, 0) })},
-		{"twenty bytes left over", broken(func(b []byte) []byte { return append(b, make([]byte, 20)...) })},
-		{"two batches", append(sealed(same), sealed(same)...)},
-		{"base offset 7", broken(func(b []byte) []byte { b[7] = 7; return b })},
-		{"leader epoch 9", broken(func(b []byte) []byte { b[15] = 9; return b })},
-		{"count one more", sealed(func(b *batchOf) { b.NumRecords++ })},
-		{"count one less", sealed(func(b *batchOf) { b.NumRecords-- })},
-		{"count and delta one more", sealed(func(b *batchOf) { b.NumRecords++; b.LastOffsetDelta++ })},
-		{"count and delta one less", sealed(func(b *batchOf) { b.NumRecords--; b.LastOffsetDelta-- })},
-		{"delta one more", sealed(func(b *batchOf) { b.LastOffsetDelta++ })},
-		{"delta one less", sealed(func(b *batchOf) { b.LastOffsetDelta-- })},
-		{"no records", sealed(func(b *batchOf) { b.NumRecords, b.LastOffsetDelta, b.records = 0, -1, nil })},
-		{"no records, delta 0", sealed(func(b *batchOf) { b.NumRecords, b.LastOffsetDelta, b.records = 0, 0, nil })},
-		{"negative count", sealed(func(b *batchOf) { b.NumRecords = -1 })},
-		{"record with a wrong offset", sealed(same, rec("a", "b"), record{key: []byte("k"), value: []byte("v"), offset: 1})},
-		{"records with one offset", sealed(same, rec("a", "b"), record{key: []byte("k"), value: []byte("v"), offset: -1})},
-		{"control", sealed(func(b *batchOf) { b.Attributes |= 32 })},
-		{"transactional without producer", sealed(func(b *batchOf) { b.Attributes |= 16 })},
-		{"transactional", sealed(func(b *batchOf) {
-			b.Attributes |= 16
-			b.ProducerID, b.ProducerEpoch, b.FirstSequence = 5000, 0, 0
-		})},
-		{"transactional control", sealed(func(b *batchOf) { b.Attributes |= 48 })},
-		{"log append time", sealed(func(b *batchOf) { b.Attributes |= 8 })},
-		{"delete horizon", sealed(func(b *batchOf) { b.Attributes |= 64 })},
-		{"unused attribute", sealed(func(b *batchOf) { b.Attributes |= 128 })},
-		{"codec 5", sealed(func(b *batchOf) { b.Attributes |= 5 })},
-		{"codec 7", sealed(func(b *batchOf) { b.Attributes |= 7 })},
-		{"gzip that is none", sealed(func(b *batchOf) { b.Attributes |= 1 })},
-		{"snappy that is none", sealed(func(b *batchOf) { b.Attributes |= 2 })},
-		{"lz4 that is none", sealed(func(b *batchOf) { b.Attributes |= 3 })},
-		{"zstd that is none", sealed(func(b *batchOf) { b.Attributes |= 4 })},
-		{"record length too long", sealed(func(b *batchOf) { b.records[0] += 2 })},
-		{"record length too short", sealed(func(b *batchOf) { b.records[0] -= 2 })},
-		{"record cut", sealed(func(b *batchOf) { b.records = b.records[:len(b.records)-2] })},
-		{"bytes behind the records", sealed(func(b *batchOf) { b.records = append(b.records, 0, 0, 0) })},
-		{"header count -1", sealed(func(b *batchOf) { b.records[len(b.records)-1] = 1 })},
-		{"wrong maximal timestamp", sealed(func(b *batchOf) { b.MaxTimestamp = 5 })},
-		{"maximal timestamp -1", sealed(func(b *batchOf) { b.MaxTimestamp = -1 })},
-	}
 	var id [16]byte
-	for i, c := range cases {
+	for i, c := range slices.Concat(brokenBatches(), bentBatches()) {
 		topic := "batches-" + itoa(i)
 		id = s.mustCreate(topic, 1)
 		for _, v := range []int16{3, 7, 8, 9, 12, 13} {
@@ -289,4 +219,95 @@ func initProducerID(s *side) {
 	ask("with an epoch only", request(nil, -1, 3, 1000))
 	ask("empty transactional id", request(ptr(""), -1, -1, 1000))
 	ask("negative timeout", request(nil, -1, -1, -1))
+}
+
+// sentBatch is what one case sends as the records of a partition.
+type sentBatch struct {
+	name string
+	data []byte
+}
+
+// sealed is a batch of the records, of two by default, that was bent before it was sealed.
+func sealed(bend func(*batchOf), records ...record) []byte {
+	if len(records) == 0 {
+		records = []record{rec("k", "v"), rec("l", "w")}
+	}
+	b := newBatch(records...)
+	bend(b)
+	return b.seal()
+}
+
+// broken is a good batch whose bytes were changed behind its checksum's back.
+func broken(bend func([]byte) []byte) []byte {
+	return bend(newBatch(rec("k", "v"), rec("l", "w")).seal())
+}
+
+func same(*batchOf) {}
+
+// brokenBatches are wrong in bytes that the checksum does not cover, or in their length.
+func brokenBatches() []sentBatch {
+	return []sentBatch{
+		{"good", sealed(same)},
+		{"null value", sealed(same, record{key: []byte("k")})},
+		{"null records", nil},
+		{"empty records", []byte{}},
+		{"short", make([]byte, 10)},
+		{"seventeen bytes", make([]byte, 17)},
+		{"zeros", make([]byte, 100)},
+		{"wrong checksum", broken(func(b []byte) []byte { b[20]++; return b })},
+		{"magic 1", broken(func(b []byte) []byte { b[16] = 1; return b })},
+		{"magic 0", broken(func(b []byte) []byte { b[16] = 0; return b })},
+		{"magic 3", broken(func(b []byte) []byte { b[16] = 3; return b })},
+		{"magic -1", broken(func(b []byte) []byte { b[16] = 255; return b })},
+		{"length too small", broken(func(b []byte) []byte { b[11] = 10; return b })},
+		{"length short by one", broken(func(b []byte) []byte { b[11]--; return b })},
+		{"length long by one", broken(func(b []byte) []byte { b[11]++; return b })},
+		{"length negative", broken(func(b []byte) []byte { b[8] = 255; return b })},
+		{"cut", broken(func(b []byte) []byte { return b[:len(b)-1] })},
+		{"byte left over", broken(func(b []byte) []byte { return append(b, 0) })},
+		{"twenty bytes left over", broken(func(b []byte) []byte { return append(b, make([]byte, 20)...) })},
+		{"two batches", append(sealed(same), sealed(same)...)},
+		{"base offset 7", broken(func(b []byte) []byte { b[7] = 7; return b })},
+		{"leader epoch 9", broken(func(b []byte) []byte { b[15] = 9; return b })},
+	}
+}
+
+// bentBatches are whole, and say something wrong.
+func bentBatches() []sentBatch {
+	return []sentBatch{
+		{"count one more", sealed(func(b *batchOf) { b.NumRecords++ })},
+		{"count one less", sealed(func(b *batchOf) { b.NumRecords-- })},
+		{"count and delta one more", sealed(func(b *batchOf) { b.NumRecords++; b.LastOffsetDelta++ })},
+		{"count and delta one less", sealed(func(b *batchOf) { b.NumRecords--; b.LastOffsetDelta-- })},
+		{"delta one more", sealed(func(b *batchOf) { b.LastOffsetDelta++ })},
+		{"delta one less", sealed(func(b *batchOf) { b.LastOffsetDelta-- })},
+		{"no records", sealed(func(b *batchOf) { b.NumRecords, b.LastOffsetDelta, b.records = 0, -1, nil })},
+		{"no records, delta 0", sealed(func(b *batchOf) { b.NumRecords, b.LastOffsetDelta, b.records = 0, 0, nil })},
+		{"negative count", sealed(func(b *batchOf) { b.NumRecords = -1 })},
+		{"record with a wrong offset", sealed(same, rec("a", "b"), record{key: []byte("k"), value: []byte("v"), offset: 1})},
+		{"records with one offset", sealed(same, rec("a", "b"), record{key: []byte("k"), value: []byte("v"), offset: -1})},
+		{"control", sealed(func(b *batchOf) { b.Attributes |= 32 })},
+		{"transactional without producer", sealed(func(b *batchOf) { b.Attributes |= 16 })},
+		{"transactional", sealed(func(b *batchOf) {
+			b.Attributes |= 16
+			b.ProducerID, b.ProducerEpoch, b.FirstSequence = 5000, 0, 0
+		})},
+		{"transactional control", sealed(func(b *batchOf) { b.Attributes |= 48 })},
+		{"log append time", sealed(func(b *batchOf) { b.Attributes |= 8 })},
+		{"delete horizon", sealed(func(b *batchOf) { b.Attributes |= 64 })},
+		{"unused attribute", sealed(func(b *batchOf) { b.Attributes |= 128 })},
+		{"codec 5", sealed(func(b *batchOf) { b.Attributes |= 5 })},
+		{"codec 7", sealed(func(b *batchOf) { b.Attributes |= 7 })},
+		{"gzip that is none", sealed(func(b *batchOf) { b.Attributes |= 1 })},
+		{"snappy that is none", sealed(func(b *batchOf) { b.Attributes |= 2 })},
+		{"lz4 that is none", sealed(func(b *batchOf) { b.Attributes |= 3 })},
+		{"zstd that is none", sealed(func(b *batchOf) { b.Attributes |= 4 })},
+		{"record length too long", sealed(func(b *batchOf) { b.records[0] += 2 })},
+		{"record length too short", sealed(func(b *batchOf) { b.records[0] -= 2 })},
+		{"record cut", sealed(func(b *batchOf) { b.records = b.records[:len(b.records)-2] })},
+		{"bytes behind the records", sealed(func(b *batchOf) { b.records = append(b.records, 0, 0, 0) })},
+		{"header count -1", sealed(func(b *batchOf) { b.records[len(b.records)-1] = 1 })},
+		{"wrong maximal timestamp", sealed(func(b *batchOf) { b.MaxTimestamp = 5 })},
+		{"maximal timestamp -1", sealed(func(b *batchOf) { b.MaxTimestamp = -1 })},
+	}
 }
