@@ -113,7 +113,9 @@ func describedConfig(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.Desc
 			out.ConfigSynonyms = append(out.ConfigSynonyms, synonym)
 		}
 	}
-	if req.IncludeDocumentation {
+	if e.Source == config.FromLogger {
+		out.Documentation = new("") // Kafka's, asked or not
+	} else if req.IncludeDocumentation {
 		out.Documentation = text(e.Documentation)
 	}
 	return out
