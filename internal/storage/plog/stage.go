@@ -134,11 +134,13 @@ func (l *Log) capture(st *staged) bool {
 	st.durably = l.cfg.Load().Durability == Sync && !st.closing
 	s := (*l.segments.Load()).active()
 	st.mark = mark{l.end.Load(), s.base, s.size, s.summary}
-	for _, c := range l.mu.tail {
-		if c.written < c.filled {
-			c.writing = true
-			st.writes = append(st.writes, write{c, c.written, c.filled})
-		}
+	first := len(l.mu.tail) // bytes are written in their order, so what is not written is at the end; before it there may be 64 MiB of cache
+	for first > 0 && l.mu.tail[first-1].written < l.mu.tail[first-1].filled {
+		first--
+	}
+	for _, c := range l.mu.tail[first:] {
+		c.writing = true
+		st.writes = append(st.writes, write{c, c.written, c.filled})
 	}
 	return true
 }
