@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"runtime"
-	"sync"
+	"weak"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
@@ -20,8 +20,9 @@ const (
 var (
 	modestBatches = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
 	largeBatches  = make(chan struct{}, 1)
-	// largeValidators keeps the buffers of large batches until the garbage collector has run: a row of them would leave one such buffer each.
-	largeValidators = sync.Pool{New: func() any { return new(batch.Validator) }}
+	// largeValidator, which largeBatches guards, keeps the buffer of the last large batch until the garbage collector runs: a row of them would leave one such
+	// buffer each.
+	largeValidator weak.Pointer[batch.Validator]
 )
 
 // admit judges a batch and makes of it what the log keeps (batch.Validator.Admit). It may wait for others that decompress, which is computing and nothing else.
@@ -38,12 +39,16 @@ func admit(v *batch.Validator, b batch.Batch, rules *batch.Rules) (batch.Batch, 
 	if !errors.Is(err, model.MessageTooLarge) || rules.MaxBytes > 0 && len(b) > rules.MaxBytes || modest.MaxPlainBytes == rules.MaxPlainBytes {
 		return out, err
 	}
+	v.Release() // many may wait here
 	largeBatches <- struct{}{}
 	defer func() { <-largeBatches }()
-	large := largeValidators.Get().(*batch.Validator)
-	defer largeValidators.Put(large)
+	large := largeValidator.Value()
+	if large == nil {
+		large = new(batch.Validator)
+		largeValidator = weak.Make(large)
+	}
 	if out, _, err = large.Admit(b, rules); err != nil || !rules.Recompress {
 		return out, err
 	}
-	return bytes.Clone(out), nil // it lies in the validator that is given back here
+	return bytes.Clone(out), nil // it lies in the validator, which the next large batch takes
 }

@@ -152,6 +152,11 @@ func (d *decompressor) appendZstd(dst, src []byte, limit int) ([]byte, error) {
 	if !known {
 		try = min(room, max(zstdFirstTry, zstdFirstRatio*len(src), cap(dst)-begin-zstdSlack))
 	}
+	defer func() {
+		if begin+try > keepBuffer {
+			d.zstd = nil // it remembers where it wrote last, and would keep that memory for as long as it lives
+		}
+	}()
 	for {
 		dst = grow(dst, try+zstdSlack, limit)
 		out, err := d.zstd.DecodeAll(src, dst[:begin:begin+try+zstdSlack])
