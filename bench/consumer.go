@@ -20,7 +20,6 @@ type consumer struct {
 	frames  []fetchRequest
 	next    int
 	serial  int32
-	buf     []byte
 	answer  []byte
 	latency histogram
 	bytes   int64

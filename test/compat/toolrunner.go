@@ -15,13 +15,12 @@ import (
 
 // toolRunner is one JVM that runs Kafka's tools one after another (drivers/tools/Tools.java).
 type toolRunner struct {
-	t       *targets
-	path    string // class path
-	name    string
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Reader
-	restart int
+	t    *targets
+	path string // class path
+	name string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Reader
 }
 
 type toolOutput struct {

@@ -106,7 +106,6 @@ type process struct {
 	cmd     *exec.Cmd
 	stderr  *transcript
 	address string // of the Kafka listener
-	admin   string
 	began   time.Time
 	exited  chan struct{}
 	exit    error // valid once exited is closed

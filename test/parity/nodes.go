@@ -84,7 +84,7 @@ func prepare(scratch, name string) (p *process, file string, err error) {
 func startKafka(ctx context.Context, root, scratch string) (*process, error) {
 	jars := filepath.Join(root, ".clients", "java", "kafka-4.4.0")
 	if _, err := os.Stat(jars); err != nil {
-		return nil, errors.New("Apache Kafka is not installed: run `make clients` first")
+		return nil, errors.New("no Apache Kafka here: run `make clients` first")
 	}
 	p, file, err := prepare(scratch, "kafka")
 	if err != nil {

@@ -36,7 +36,6 @@ func listTopic(name string, timestamps ...int64) kmsg.ListOffsetsRequestTopic {
 type batchOf struct {
 	kmsg.RecordBatch
 	records []byte
-	keep    bool // the count and last offset delta as they are set
 }
 
 // record is one record of a batch.

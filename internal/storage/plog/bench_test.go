@@ -45,8 +45,8 @@ func openMany(b testing.TB, n int, durability Durability) *manyLogs {
 		w.cond = sync.NewCond(&w.mu)
 		l.OnProgress(func() {
 			w.mu.Lock()
-			w.mu.Unlock() //nolint:staticcheck // whoever tests the condition is past it
 			w.cond.Broadcast()
+			w.mu.Unlock()
 		})
 		m.logs = append(m.logs, w)
 	}
