@@ -67,7 +67,7 @@ class Consumer:
                 raise NotOffered("kafka-python 2.3 has no cooperative assignor")
             from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
             options["partition_assignment_strategy"] = [CooperativeStickyAssignor]
-        self.c = KafkaConsumer(**options)
+        self.c, self.grouped = KafkaConsumer(**options), group is not None
         if assign:
             self.c.assign([TopicPartition(*tp) for tp in assign])
             for tp in assign:
@@ -77,6 +77,10 @@ class Consumer:
             self.c.subscribe(topics)
 
     def poll(self, seconds):
+        if NEW and self.grouped:
+            # A poll of 3.0 that runs out between the answers to its JoinGroup and SyncGroup loses the
+            # assignment for good: it neither takes the answer nor joins again. Records still end it at once.
+            seconds = max(seconds, 1.5)
         return [Rec(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers))
                 for rs in self.c.poll(timeout_ms=int(seconds * 1000)).values() for r in rs]
 
