@@ -18,6 +18,7 @@ var (
 	ottlaSynced  = side{"Ottla", "ottla", "acknowledges after the sync", nil}
 	ottlaCache   = side{"Ottla cache", "ottla", "ottla.durability=cache: acknowledges from the page cache", map[string]string{"ottla.durability": "cache"}}
 	kafkaDefault = side{"Kafka", "kafka", "default: acknowledges from the page cache", nil}
+	floorSide    = side{"Floor", "floor", "checks and keeps nothing, answers at once: what machine and generator ask of any broker", nil}
 	kafkaFlushed = side{"Kafka flushed", "kafka", "flush.messages=1, the topic's log.flush.interval.messages=1: acknowledges after the sync", map[string]string{"flush.messages": "1"}}
 )
 
@@ -53,12 +54,12 @@ var cells = []cell{
 		goals: []goal{{colStart, true, 50}, {colIdle, true, 25}},
 	},
 	{
-		name: "produce", title: "produce, 64 KiB batches, acks=all, 2 connections x 5 in flight", sides: []side{ottlaSynced, kafkaDefault, kafkaFlushed},
+		name: "produce", title: "produce, 64 KiB batches, acks=all, 2 connections x 5 in flight", sides: []side{ottlaSynced, ottlaCache, kafkaDefault, kafkaFlushed, floorSide},
 		partitions: basePartitions, job: job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, large: true,
 		columns: []column{colProduced, colRequests, colP50, colP99, colMax, colCPU, colRSS, colWritten, colOthers}, goals: []goal{{colCPU, true, 1.0}},
 	},
 	{
-		name: "fetch", title: "hot fetch, 1 MB a fetch, 2 connections, 40 MB of 64 KiB batches again and again", sides: []side{ottlaSynced, kafkaDefault},
+		name: "fetch", title: "hot fetch, 1 MB a fetch, 2 connections, 40 MB of 64 KiB batches again and again", sides: []side{ottlaSynced, kafkaDefault, floorSide},
 		partitions: basePartitions, job: job{Kind: "fetch", Consumers: 2, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, fill: 40 << 20,
 		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers}, goals: []goal{{colCPU, true, 0.25}},
 	},
@@ -68,7 +69,7 @@ var cells = []cell{
 		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers},
 	},
 	{
-		name: "small", title: "one-record requests (100 B), acks=all, 64 connections x 1 in flight", sides: []side{ottlaSynced, kafkaDefault, kafkaFlushed},
+		name: "small", title: "one-record requests (100 B), acks=all, 64 connections x 1 in flight", sides: []side{ottlaSynced, ottlaCache, kafkaDefault, kafkaFlushed, floorSide},
 		partitions: basePartitions, job: job{Kind: "produce", Producers: 64, InFlight: 1, BatchBytes: 0, ValueBytes: 100},
 		columns: []column{colRequests, colP50, colP99, colMax, colPerRequest, colRSS, colWritten, colOthers}, goals: []goal{{colRequests, false, 60_000}},
 	},

@@ -137,3 +137,38 @@ func TestAJobThatCannotRunSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestTheFloorAnswersWhatTheCellsAsk runs those jobs that are measured against it.
+func TestTheFloorAnswersWhatTheCellsAsk(t *testing.T) {
+	address, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- serveFloor(address) }() // it ends with the test's process
+	for {                                         // until it listens
+		c, err := dialControl(t.Context(), address)
+		if err == nil {
+			c.close()
+			break
+		}
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		default:
+		}
+	}
+	for _, c := range cells {
+		for _, s := range c.sides {
+			if s.kind != "floor" {
+				continue
+			}
+			j := c.job
+			j.Address, j.Acks, j.Topic, j.Measure, j.MaxBytes = address, -1, freshTopic(t, address, c.name), 30*time.Second, 200_000
+			o := runHere(t, &j)
+			if o.ProducedBytes+o.FetchedBytes < j.MaxBytes {
+				t.Errorf("cell %s moved %d and %d bytes, not %d", c.name, o.ProducedBytes, o.FetchedBytes, j.MaxBytes)
+			}
+		}
+	}
+}

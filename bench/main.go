@@ -25,6 +25,10 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == floorArgument {
+		fmt.Fprintln(os.Stderr, "bench floor:", serveFloor(os.Args[2]))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -50,7 +54,7 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 0, "how often each broker has its turn (3, with -short 1)")
 	f.DurationVar(&o.measure, "measure", 0, "how long each measurement takes (6s, with -short 2s)")
 	f.StringVar(&o.cell, "cell", "", "cells to run, separated by commas: "+cellNames()+" (all)")
-	f.StringVar(&o.target, "target", "both", "ottla, kafka or both")
+	f.StringVar(&o.target, "target", "both", "ottla, kafka or both; with both also the floor, a server that only answers")
 	f.StringVar(&o.output, "o", "", "write the results as a page too: a file, or a directory in which it is named after the date")
 	f.StringVar(&o.binary, "binary", "", "an ottla to measure instead of building ./cmd/ottla")
 	f.StringVar(&o.dir, "dir", "", "where the brokers' directories are made (the system's temporary directory)")
@@ -164,6 +168,9 @@ func (b *bench) chooseTargets(ctx context.Context, root, target string) error {
 	}
 	b.jars = jars
 	b.targets = append(b.targets, "kafka")
+	if target == "both" {
+		b.targets = append(b.targets, "floor")
+	}
 	return nil
 }
 

@@ -48,8 +48,11 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 func (b *bench) newBroker(kind string) (*broker, error) {
-	if kind == "kafka" {
+	switch kind {
+	case "kafka":
 		return newKafka(b.jars, b.scratch)
+	case "floor":
+		return newFloor(b.scratch)
 	}
 	return newOttla(b.binary, b.scratch)
 }
@@ -59,6 +62,7 @@ func (b *bench) turn(ctx context.Context, kind string) (err error) {
 	var load []cell
 	for i := range b.cells {
 		switch c := &b.cells[i]; {
+		case c.processes && kind == "floor":
 		case c.processes:
 			if err := b.starts(ctx, kind, c); err != nil {
 				return err
@@ -217,7 +221,7 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 	}
 	if c.fill > 0 {
 		fill := j
-		fill.Kind, fill.Producers, fill.InFlight, fill.Warm, fill.Measure, fill.MaxBytes = "produce", 2, 5, 0, loadTimeout, c.fill
+		fill.Kind, fill.Producers, fill.Consumers, fill.InFlight, fill.Warm, fill.Measure, fill.MaxBytes = "produce", 2, 0, 5, 0, loadTimeout, c.fill
 		if _, err := runJob(ctx, &fill, nil, nil); err != nil {
 			return fmt.Errorf("fill: %w", err)
 		}

@@ -47,9 +47,10 @@ func (b *bench) rows(c *cell, ranges bool) [][]string {
 		if len(rounds) == 0 {
 			continue
 		}
-		if s.kind == "kafka" {
+		switch s.kind {
+		case "kafka":
 			kafka = append(kafka, s)
-		} else {
+		case "ottla":
 			ottla = append(ottla, s)
 		}
 		row := []string{s.name}
