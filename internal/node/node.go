@@ -50,13 +50,14 @@ type Node struct {
 	cancel context.CancelCauseFunc
 	fatal  chan error
 
-	sockets   []boundListener
-	addresses Addresses
-	admin     *admin.Server
-	memory    *dir.Memory
-	handles   *dir.Handles
-	dirs      []*dir.Dir
-	clusterID string
+	sockets     []boundListener
+	addresses   Addresses
+	admin       *admin.Server
+	memory      *dir.Memory
+	handles     *dir.Handles
+	descriptors int // how many the system allows, 0 for unknown
+	dirs        []*dir.Dir
+	clusterID   string
 
 	quorum     *quorum.Quorum
 	meta       *meta.Machine
@@ -97,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{
 		static: static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
-		incarnation: model.TopicID(uuid.New()), started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(),
+		incarnation: model.TopicID(uuid.New()), started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(), descriptors: descriptorLimit(),
 	}
 	if n.fs == nil {
 		n.fs = vfs.OS()
@@ -136,7 +137,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.locate()
 	n.opened.Store(&n.dirs)
 	if err := n.writeAddresses(); err != nil {
-		return err
+		n.log.Warn("the addresses cannot be written down; scripts that look for them there will not find them", "error", err)
 	}
 	if err := n.startController(ctx); err != nil {
 		return err

@@ -60,7 +60,7 @@ func (n *Node) startServer() error {
 func (n *Node) limits() server.Limits {
 	d := n.dynamic.Load()
 	out := server.Limits{
-		MaxConnections: d.Connections.MaxConnections, CreationRate: d.Connections.MaxConnectionCreationRate, MaxConnectionsPerIP: d.MaxConnectionsPerIP,
+		MaxConnections: n.maxConnections(d.Connections.MaxConnections), CreationRate: d.Connections.MaxConnectionCreationRate, MaxConnectionsPerIP: d.MaxConnectionsPerIP,
 		PerIP: map[netip.Addr]int{}, Listeners: map[string]server.ListenerLimits{},
 	}
 	for host, limit := range d.ConnectionsPerIP {

@@ -131,6 +131,10 @@ func (l *listener) delay(rate int) time.Duration {
 
 // enter counts a connection in. It waits for the node's and the listener's maximum and refuses at the address's.
 func (s *Server) enter(l *listener, ip netip.Addr) bool {
+	if s.crowded(l) {
+		s.complaints.say(netip.Addr{}, "as many connections as are allowed, accepting pauses until some are closed; raise max.connections, or the limit of descriptors (ulimit -n)",
+			slog.String("listener", l.Name), slog.Int("limit", min(s.limits.Load().MaxConnections, s.limits.Load().listener(l.Name).MaxConnections)))
+	}
 	ok, most := s.tryEnter(l, ip)
 	if !ok && most >= 0 {
 		l.refused.Inc()
@@ -158,6 +162,14 @@ func (s *Server) tryEnter(l *listener, ip netip.Addr) (ok bool, most int) {
 		}
 		s.mu.room.Wait()
 	}
+}
+
+// crowded tells whether the node, or a listener, has all the connections that it may have.
+func (s *Server) crowded(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limits := s.limits.Load()
+	return s.totalLocked() >= limits.MaxConnections || l.count >= limits.listener(l.Name).MaxConnections
 }
 
 func (s *Server) totalLocked() (n int) {

@@ -86,12 +86,12 @@ func (d *Dir) turn() bool {
 	return len(logs) > 0
 }
 
-// maxRoundLogs bounds the logs of one round, and so the files that are open at once for it.
+// maxRoundLogs bounds the logs of one round, and so the files that are open at once for it. Where few may be open, it has fewer.
 const maxRoundLogs = 1000
 
 // commitAll runs as many rounds as the logs need.
 func (d *Dir) commitAll(logs []dirtyLog) {
-	for part := range slices.Chunk(logs, maxRoundLogs) {
+	for part := range slices.Chunk(logs, min(maxRoundLogs, max(1, d.handles.limit/2))) {
 		d.commit(part, time.Now())
 	}
 }
@@ -138,7 +138,7 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 	if err != nil {
 		return
 	}
-	if d.spaceBytes >= spaceEveryBytes || now.Sub(d.spaceLooked) >= spaceEvery {
+	if d.spaceBytes >= d.spaceAfter || now.Sub(d.spaceLooked) >= spaceEvery {
 		d.lookAtSpace(now)
 	}
 	if d.sinceCheckpoint >= d.checkpointAt {
@@ -243,6 +243,6 @@ func (d *Dir) stall(l dirtyLog, err error) {
 	}
 	d.stalledAt = d.round.now
 	if !d.full.Swap(true) {
-		d.logger.Error("log directory ran out of space: what was appended waits in memory, clients' appends are refused until space is freed", "directory", d.path, "log", l.Name(), "error", err)
+		d.logger.Error("log directory ran out of space or of open files: what was appended waits in memory, clients' appends are refused until there is some again", "directory", d.path, "log", l.Name(), "error", err)
 	}
 }

@@ -96,6 +96,7 @@ type Dir struct {
 	stalledAt       time.Time
 	spaceLooked     time.Time
 	spaceBytes      int64
+	spaceAfter      int64 // bytes after which the free space is asked for again
 	sinceCheckpoint int64
 	checkpointEvery int64
 	checkpointAt    int64
@@ -160,7 +161,7 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	d := &Dir{
 		fs: fsys, path: path, lock: lock, memory: o.Memory, handles: o.Handles, logger: o.Logger, mutants: o.Mutants, onFailure: o.OnFailure,
 		minFree: o.MinFreeBytes, checkpointEvery: o.CheckpointBytes, journalBytes: o.JournalBytes, journalAfter: o.JournalAfter,
-		awake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		awake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), spaceAfter: spaceEveryBytes,
 	}
 	if d.memory == nil {
 		d.memory = NewMemory(0)

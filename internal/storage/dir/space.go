@@ -11,20 +11,21 @@ import (
 const DefaultMinFreeBytes = 128 << 20
 
 const (
-	// spaceEveryBytes and spaceEvery say how often the committer asks for the free space while it writes.
+	// spaceEveryBytes and spaceEvery say how often the committer asks for the free space while it writes; on a small disk more often, so that the reserve is not passed.
 	spaceEveryBytes = 8 << 20
 	spaceEvery      = time.Second
 	// spaceRetry is how often a full directory is looked at while somebody wants to write to it.
 	spaceRetry = 250 * time.Millisecond
 )
 
-// NoSpace tells whether an error means that the disk, or a quota on it, is full. A failed sync never counts as that: what it covered may be gone.
+// NoSpace tells whether an error means that something is short that may be there again later: space on the disk, a quota, or the number of files that may be open.
+// A failed sync never counts as that: what it covered may be gone.
 func NoSpace(err error) bool {
 	var failed *syncError
 	if errors.As(err, &failed) {
 		return false
 	}
-	return vfs.IsNoSpace(err)
+	return vfs.IsNoSpace(err) || vfs.IsOutOfFiles(err)
 }
 
 // lowWater returns the free space below which the directory counts as full: MinFreeBytes, but never more than a twentieth of a small disk.
@@ -42,6 +43,7 @@ func (d *Dir) lookAtSpace(now time.Time) {
 	}
 	d.free.Store(free)
 	low := lowWater(d.minFree, total)
+	d.spaceAfter = max(min(spaceEveryBytes, low/4), 64<<10)
 	full := d.full.Load()
 	switch {
 	case !full && free < low:

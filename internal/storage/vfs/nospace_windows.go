@@ -16,3 +16,8 @@ func IsNoSpace(err error) bool {
 	}
 	return false
 }
+
+// IsOutOfFiles tells whether err says that this process, or the system, can open no more files for now.
+func IsOutOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES)
+}
