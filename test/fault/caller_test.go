@@ -5,6 +5,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -132,4 +133,17 @@ func offsetsRequest(topic string, partition int32, timestamp int64) *kmsg.ListOf
 	one.Topic, one.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{part}
 	req.Topics = append(req.Topics, one)
 	return req
+}
+
+// valuesOf decodes what a fetch returned, and the offset after it.
+func valuesOf(t *testing.T, data []byte) (values []string, next int64) {
+	t.Helper()
+	next, err := eachRecord(data, func(r batch.Record) error {
+		values = append(values, string(r.Value))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values, next
 }
