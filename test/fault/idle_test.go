@@ -4,10 +4,13 @@ package fault
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/test/fault/raw"
 )
 
 // TestIdle: a node that has served and has nothing to do wakes at most five times a second, and is small. What wakes this process but not the product (the test
@@ -50,4 +53,36 @@ func TestIdle(t *testing.T) {
 		t.Errorf("resident memory %s", mib(p.resident()))
 	}
 	p.stop()
+}
+
+// TestStartToFirstProduce: from the start of the process over an empty directory to the first record that is on disk. The node is this test binary, which is
+// larger than the product and no faster to load.
+func TestStartToFirstProduce(t *testing.T) {
+	var times []time.Duration
+	for range 5 {
+		p := run(t, launch{dir: t.TempDir(), port: steadyPort(t)})
+		var c *raw.Conn
+		eventually(t, "the node takes connections", 20*time.Second, func() bool {
+			var err error
+			c, err = raw.Dial(p.address)
+			return err == nil
+		})
+		metadata := kmsg.NewPtrMetadataRequest() // makes the topic, as producers do
+		one := kmsg.NewMetadataRequestTopic()
+		one.Topic = new("first")
+		metadata.Version, metadata.AllowAutoTopicCreation, metadata.Topics = 12, true, append(metadata.Topics, one)
+		if _, err := c.Do(metadata); err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := raw.Ask[*kmsg.ProduceResponse](c, produceRequest("first", 0, -1, batchOf("x"))); err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+			t.Fatalf("%v %+v", err, resp)
+		}
+		times = append(times, time.Since(p.began))
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.stop()
+	}
+	t.Logf("start to the first acknowledged produce: median %v", median(times).Round(time.Millisecond))
+	within(t, "start to the first acknowledged produce, fastest of five", slices.Min(times), 50*time.Millisecond)
 }

@@ -154,25 +154,3 @@ func makePromises(t *testing.T, p *process) []promise {
 	ask(c, "the last new topic", "another-topic", createRequest("another-topic", 1, nil), created)
 	return promises
 }
-
-func commitRequest(group, topic string, offset int64, metadata string) *kmsg.OffsetCommitRequest {
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Version, req.Group, req.Generation = 9, group, -1
-	part := kmsg.NewOffsetCommitRequestTopicPartition()
-	part.Offset, part.Metadata = offset, &metadata
-	one := kmsg.NewOffsetCommitRequestTopic()
-	one.Topic, one.Partitions = topic, []kmsg.OffsetCommitRequestTopicPartition{part}
-	req.Topics = append(req.Topics, one)
-	return req
-}
-
-func deleteRecordsRequest(topic string, partition int32, offset int64) *kmsg.DeleteRecordsRequest {
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.Version, req.TimeoutMillis = 2, 10_000
-	part := kmsg.NewDeleteRecordsRequestTopicPartition()
-	part.Partition, part.Offset = partition, offset
-	one := kmsg.NewDeleteRecordsRequestTopic()
-	one.Topic, one.Partitions = topic, []kmsg.DeleteRecordsRequestTopicPartition{part}
-	req.Topics = append(req.Topics, one)
-	return req
-}
