@@ -3,6 +3,7 @@ package dir
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -105,6 +106,7 @@ type Dir struct {
 	journalAfter    int
 	missed          int // rounds that a journal would have served better
 	makingJournal   bool
+	recoverySum     uint32          // checksum of the recovery-point file on disk
 	recorded        map[string]bool // names in the recovery-point file on disk
 }
 
@@ -277,6 +279,7 @@ func (d *Dir) loadCheckpoints() error {
 	if err != nil { // a hint only
 		d.logger.Warn("high watermarks are not known and begin at what is synced", "directory", d.path, "error", err)
 	}
+	d.recoverySum = crc32.Checksum(recoveryBytes, castagnoli)
 	var states map[string]*Entry
 	data, err := readFile(d.fs, filepath.Join(d.path, manifestFile))
 	switch {
@@ -284,7 +287,7 @@ func (d *Dir) loadCheckpoints() error {
 	case err != nil:
 		return fmt.Errorf("read %s: %w", filepath.Join(d.path, manifestFile), err)
 	default:
-		if states, err = parseManifest(data, recoveryBytes); err != nil {
+		if states, err = parseManifest(data, d.recoverySum); err != nil {
 			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
 		}
 	}
@@ -293,15 +296,18 @@ func (d *Dir) loadCheckpoints() error {
 		d.recorded[name] = true
 		if f := d.mu.found[name]; f != nil {
 			f.RecoveryPoint = offset
-			if s := states[name]; s != nil && s.RecoveryPoint == offset {
-				f.State = s.State
-			}
 		}
 	}
 	for name, offset := range starts {
 		d.recorded[name] = true
 		if f := d.mu.found[name]; f != nil {
 			f.StartOffset = offset
+		}
+	}
+	for name, s := range states {
+		d.recorded[name] = true
+		if f := d.mu.found[name]; f != nil { // the start may have moved since the manifest, or a crash may have come before the checkpoint had it
+			f.RecoveryPoint, f.State, f.StartOffset = s.RecoveryPoint, s.State, max(f.StartOffset, s.StartOffset)
 		}
 	}
 	for name, offset := range watermarks {

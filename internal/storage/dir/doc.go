@@ -14,7 +14,7 @@
 //  2. After one failed write (other than for want of space) or one failed sync the directory is offline for good: nothing is retried, every log fails.
 //  3. Only the committer changes files of a log. Stage, Settle and Checkpoint of one log never run at the same time.
 //  4. A recovery point in the checkpoint never lies above what is synced; it is lowered on disk before a cut below it begins.
-//  5. The manifest is believed only together with the recovery-point file that it was written with; that file alone is always enough.
+//  5. The manifest is on disk before the checkpoint files that follow it, and is believed unless somebody else wrote those; they alone are always enough.
 //  6. The clean marker is written last, after everything else is on disk, and is gone from the disk before the first write of the next start.
 //  7. Callbacks into logs run with no lock of this package held.
 //  8. A file that is replaced (checkpoint, manifest, meta.properties) is the old one or the new one after a crash, never a mixture.

@@ -2,6 +2,7 @@ package dir
 
 import (
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 )
@@ -26,7 +27,8 @@ func (d *Dir) checkpoint(r *Round, needs Needs) error {
 	return err
 }
 
-// writeCheckpoint replaces the checkpoint files. The manifest goes first: it is believed only with the recovery-point file that follows.
+// writeCheckpoint replaces the checkpoint files. The manifest goes first and is on disk before the others: from then on it alone tells recovery points, so that no crash
+// can mix old and new ones. The text files are for Kafka, and for a start without the manifest.
 func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	d.mu.Lock()
 	logs := make([]Log, 0, len(d.mu.logs))
@@ -47,14 +49,12 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	}
 	names := slices.Sorted(maps.Keys(entries))
 	recovery, starts, watermarks := offsets{}, offsets{}, offsets{}
-	var states []string
+	var known []string // in the manifest
 	for _, name := range names {
 		e := entries[name]
 		if e.RecoveryPoint >= 0 {
 			recovery[name] = e.RecoveryPoint
-			if e.State != nil {
-				states = append(states, name)
-			}
+			known = append(known, name)
 		}
 		if e.StartOffset >= 0 {
 			starts[name] = e.StartOffset
@@ -70,18 +70,28 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	for name := range starts {
 		recorded[name] = true
 	}
-	// Start offsets first: a segment below one may be gone already, and the start must never be found lower.
-	files := []file{{startFile, encodeOffsets(starts)}}
-	if needs&NeedRecovery != 0 {
-		recoveryBytes := encodeOffsets(recovery)
-		manifest := encodeManifest(states, entries, recoveryBytes)
-		files = append(files, file{manifestFile, manifest}, file{recoveryFile, recoveryBytes}, file{replicationFile, encodeOffsets(watermarks)})
-		d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
-		d.recorded = recorded
+	if needs&NeedRecovery == 0 { // starts only grow but with a new manifest
+		return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
 	}
+	text := encodeOffsets(recovery)
+	sum := crc32.Checksum(text, castagnoli)
+	manifest := encodeManifest(known, entries, sum, d.recoverySum)
+	if err := d.replaceCheckpoint(file{manifestFile, manifest}); err != nil {
+		return err
+	}
+	d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
+	d.recorded = recorded
+	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)}, file{recoveryFile, text}, file{replicationFile, encodeOffsets(watermarks)}); err != nil {
+		return err
+	}
+	d.recoverySum = sum
+	d.stats.Checkpoints.Add(1)
+	return nil
+}
+
+func (d *Dir) replaceCheckpoint(files ...file) error {
 	if err := replace(d.fs, d.path, files...); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	d.stats.Checkpoints.Add(1)
 	return nil
 }

@@ -294,7 +294,9 @@ func (u *user) put(b batch.Batch, epoch int32) error {
 }
 
 func (u *user) settle() error {
-	if err := u.tryWait("sync", func() bool { return u.SyncedOffset() == u.EndOffset() && u.DurableStartOffset() == u.StartOffset() }); err != nil {
+	if err := u.tryWait("sync", func() bool {
+		return u.SyncedOffset() == u.EndOffset() && u.DurableStartOffset() == u.StartOffset() && !u.CutPending()
+	}); err != nil {
 		return err
 	}
 	u.h.ack()

@@ -19,9 +19,11 @@ type cut struct {
 	segment *segment // to be cut; nil when its file is to be made anew
 	at      int64    // its size after the cut
 	removed []*segment
+	fully   bool // nothing before the cut is left either
 }
 
-// TruncateTo takes everything at or after offset off the log's end. An offset within a batch takes the whole batch: EndOffset tells where the log ends now.
+// TruncateTo takes everything at or after offset off the log's end. An offset within a batch takes the whole batch: EndOffset tells where the log ends now,
+// which is never below its start.
 // The effect is immediate for everybody; the files follow in the next round, before anything is written over the cut. It may read files.
 func (l *Log) TruncateTo(offset int64) error {
 	if err := l.admitCut(); err != nil {
@@ -40,11 +42,14 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err != nil {
 		return fmt.Errorf("truncate log %s to offset %d: %w", l.name, offset, err)
 	}
+	if to < l.start.Load() { // the start lies within the batch that goes: nothing is left
+		return l.TruncateFullyAndStartAt(l.start.Load())
+	}
 	sum, err := l.summaryUpTo(s, at)
 	if err != nil {
 		return fmt.Errorf("truncate log %s to offset %d: %w", l.name, offset, err)
 	}
-	l.applyCut(list[:i+1:i+1], list[i+1:], s, mark{to, s.base, at, sum})
+	l.applyCut(list[:i+1:i+1], list[i+1:], s, mark{to, s.base, at, sum}, false)
 	return l.reloadProducers(to)
 }
 
@@ -66,16 +71,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 	if s == nil {
 		s = newSegment(offset, time.Now().UnixMilli())
 	}
-	l.start.Store(offset)
-	m := mark{offset, offset, 0, emptySummary}
-	l.applyCut(segmentList{s}, removed, s, m)
-	l.mu.Lock()
-	l.mu.syncedMark, l.mu.writtenMark = m, m // nothing is left that could be lost
-	l.synced.Store(offset)
-	l.written.Store(offset)
-	l.mu.producers, l.mu.changed = nil, true
-	l.mu.epochs, l.mu.epochsDirty = nil, true
-	l.mu.Unlock()
+	l.applyCut(segmentList{s}, removed, s, mark{offset, offset, 0, emptySummary}, true)
 	return nil
 }
 
@@ -91,8 +87,9 @@ func (l *Log) admitCut() error {
 	return nil
 }
 
-// applyCut makes s, with its first m.at bytes, the active segment again.
-func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark) {
+// applyCut makes s, with its first m.at bytes, the active segment again; fully, the log has nothing else and starts there. All of it is seen at once: the committer may be
+// about to write a checkpoint.
+func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark, fully bool) {
 	l.mu.Lock()
 	l.mu.generation++
 	release, unwritten := l.cutTailLocked(s, m.at, removed)
@@ -102,6 +99,11 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark)
 		l.mu.cut = c
 	}
 	c.to = min(c.to, m.offset)
+	if fully {
+		c.removed = append(c.removed, l.mu.removals...) // a new segment may take the name of one of them
+		l.mu.removals = nil
+		c.to, c.fully = m.offset, true // what an earlier cut left is gone too
+	}
 	c.segment, c.at = s, m.at
 	c.removed = append(c.removed, removed...)
 	s.size, s.summary = m.at, m.summary
@@ -110,11 +112,16 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark)
 	l.mu.epochs = l.mu.epochs.cutEnd(m.offset)
 	l.mu.epochsDirty = true
 	l.mu.hints = [hintCount]hint{}
-	if l.mu.syncedMark.offset > m.offset || l.mu.syncedMark.base > m.base {
+	if fully {
+		l.start.Store(m.offset)
+		l.mu.producers, l.mu.changed, l.mu.epochs = nil, true, nil
+	}
+	// Of a log that is empty nothing can be lost.
+	if fully || l.mu.syncedMark.offset > m.offset || l.mu.syncedMark.base > m.base {
 		l.mu.syncedMark = m
 		l.synced.Store(m.offset)
 	}
-	if l.mu.writtenMark.offset > m.offset || l.mu.writtenMark.base > m.base {
+	if fully || l.mu.writtenMark.offset > m.offset || l.mu.writtenMark.base > m.base {
 		l.mu.writtenMark = m
 		l.written.Store(m.offset)
 	}
@@ -161,6 +168,7 @@ func (l *Log) cutTailLocked(s *segment, at int64, removed []*segment) (release [
 
 // cut drops the entries beyond the cut from memory, and keeps readers from those in the files until the committer has cut them too.
 func (s *sparse) cut(base, to, at int64) {
+	s.version++
 	keep := 0
 	for keep < len(s.entries) && base+int64(s.entries[keep].offset) < to && int64(s.entries[keep].at) < at {
 		keep++
@@ -178,7 +186,7 @@ func (s *sparse) cut(base, to, at int64) {
 		s.lastTime = s.times[keep-1].timestamp
 	}
 	if at == 0 {
-		*s = sparse{lastTime: noTimestamp, rewrite: s.fileEntries > 0 || s.fileTimes > 0 || s.rewrite}
+		*s = sparse{lastTime: noTimestamp, version: s.version, rewrite: s.fileEntries > 0 || s.fileTimes > 0 || s.rewrite}
 	}
 }
 
@@ -194,6 +202,9 @@ func (l *Log) stageCut(r *dir.Round) error {
 		l.mu.Lock()
 		if next := l.mu.cut; next != nil {
 			c.to, c.segment, c.at, c.removed = min(c.to, next.to), next.segment, next.at, append(c.removed, next.removed...)
+			if next.fully {
+				c.to, c.fully = next.to, true
+			}
 		}
 		l.mu.cut = c
 		l.mu.Unlock()

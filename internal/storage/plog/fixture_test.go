@@ -102,7 +102,7 @@ func (x *logAndDir) tryWait(what string, ok func() bool) error {
 		case <-x.moved:
 		case <-poll.C:
 		case <-deadline.C:
-			return fmt.Errorf("no %s: end %d, written %d, synced %d", what, x.EndOffset(), x.WrittenOffset(), x.SyncedOffset())
+			return fmt.Errorf("no %s: end %d, written %d, synced %d, start %d, on disk %d, cut pending %v", what, x.EndOffset(), x.WrittenOffset(), x.SyncedOffset(), x.StartOffset(), x.DurableStartOffset(), x.CutPending())
 		}
 	}
 	return nil

@@ -33,12 +33,15 @@ func (l *Log) stageHints(r *dir.Round) error {
 		}
 	}
 	for _, s := range sealed {
-		if err := l.flushIndex(r, s); err != nil {
-			return err
-		}
-		l.mu.Lock()
+		l.mu.Lock() // before: while it is written a reader may have its index made anew, and ask again
 		l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(x *segment) bool { return x == s })
 		l.mu.Unlock()
+		if err := l.flushIndex(r, s); err != nil {
+			l.mu.Lock()
+			l.mu.sealed = append(l.mu.sealed, s)
+			l.mu.Unlock()
+			return err
+		}
 		if err := errors.Join(l.dir.Handles().Drop(&s.index), l.dir.Handles().Drop(&s.times)); err != nil {
 			return err
 		}
@@ -57,7 +60,7 @@ func (l *Log) stageHints(r *dir.Round) error {
 // flushIndex writes a segment's index entries that are in memory only.
 func (l *Log) flushIndex(r *dir.Round, s *segment) error {
 	l.mu.Lock()
-	rewrite := s.sparse.rewrite
+	version, rewrite := s.sparse.version, s.sparse.rewrite
 	n, entries := len(s.sparse.entries), encodeEntries(s.sparse.entries)
 	m, times := len(s.sparse.times), encodeTimes(s.sparse.times)
 	at, timeAt := int64(s.sparse.fileEntries)*indexEntrySize, int64(s.sparse.fileTimes)*timeEntrySize
@@ -73,8 +76,10 @@ func (l *Log) flushIndex(r *dir.Round, s *segment) error {
 		}
 	}
 	l.mu.Lock()
-	s.sparse.wrote(n, m)
-	s.sparse.rewrite = false
+	if s.sparse.version == version { // else what was written is not counted, and will be written over
+		s.sparse.wrote(n, m)
+		s.sparse.rewrite = false
+	}
 	l.mu.Unlock()
 	return nil
 }
@@ -197,13 +202,9 @@ func (l *Log) flushFile(s *segment) error {
 	return errors.Join(l.dir.SyncFile(f), h.Release(&s.log))
 }
 
-// release ends a reference to a segment; the last one of a segment that left the list hands its files to the committer.
+// release ends a reference to a segment; after the last one of a segment that left the list the committer may have its files.
 func (l *Log) release(s *segment) {
-	if s.refs.Add(-1) > 0 {
-		return
+	if s.refs.Add(-1) == 0 {
+		l.dirty()
 	}
-	l.mu.Lock()
-	l.mu.removals = append(l.mu.removals, s)
-	l.mu.Unlock()
-	l.dirty()
 }

@@ -36,6 +36,7 @@ type sparse struct {
 	entries     []indexEntry
 	times       []timeEntry
 	lastTime    int64 // timestamp of the newest time entry, noTimestamp when there is none
+	version     int   // grows when entries are taken away: by a cut, or when the index is made anew
 	rebuilding  bool  // a reader makes it anew
 	rewrite     bool  // the files are wrong: the committer writes them anew from memory
 }

@@ -175,7 +175,7 @@ func (l *Log) reindex(s *segment, offset int64) (int64, error) {
 			fresh.lastTime = e.timestamp
 		}
 	}
-	fresh.rewrite = true
+	fresh.rewrite, fresh.version = true, old.version+1
 	active := (*l.segments.Load()).active() == s
 	if active {
 		fresh.since = old.since

@@ -42,10 +42,11 @@ type Log struct {
 
 		writtenMark, syncedMark mark
 		generation              int // grows with every cut
+		settled                 int // the generation that is on disk
 
 		cut         *cut
 		sealed      []*segment // rolled, hints not written yet
-		removals    []*segment // out of the list, and no reader holds them
+		removals    []*segment // out of the list, files still there
 		epochsDirty bool
 		wantSync    bool
 		flushing    bool
@@ -111,6 +112,13 @@ func (l *Log) StartOffset() int64 { return l.start.Load() }
 
 // DurableStartOffset is the start offset that survives a power cut: a SetStartOffset may be acknowledged once it got there.
 func (l *Log) DurableStartOffset() int64 { return l.durableStart.Load() }
+
+// CutPending tells whether a TruncateTo or TruncateFullyAndStartAt is not on disk yet: until then a crash may bring back what it cut. OnProgress tells when that changes.
+func (l *Log) CutPending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.generation != l.mu.settled
+}
 
 // EndOffset is the offset of the next record.
 func (l *Log) EndOffset() int64 { return l.end.Load() }

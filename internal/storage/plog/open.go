@@ -30,7 +30,7 @@ func Open(d *dir.Dir, name string, id model.TopicID, cfg *Config) (*Log, error) 
 		return nil, err
 	}
 	l.opened.Store(true)
-	if (l.early || l.revived || l.synced.Load() < l.end.Load()) && l.Err() == nil {
+	if (l.early || l.synced.Load() < l.end.Load()) && l.Err() == nil {
 		l.dirty() // what recovery kept is synced before it counts
 	}
 	return l, nil
@@ -72,6 +72,7 @@ func (l *Log) load(found *dir.Found) error {
 		return &IdentityError{l.name, have, l.id}
 	}
 	l.exists = true
+	l.revived = !found.Clean
 	l.recorded = max(0, found.RecoveryPoint)
 	files, err := l.inventory(found)
 	if err != nil {

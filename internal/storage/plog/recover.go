@@ -33,12 +33,14 @@ func (r *recovery) run(st *logState) error {
 	if err := r.dropDeleted(); err != nil {
 		return err
 	}
-	usable := st != nil && r.matches(st)
+	usable := st != nil && (r.anew(st) || r.matches(st))
 	if st != nil && !usable {
 		l.dir.Logger().Warn("the log's files are not as the manifest has them: it is read from its files", "log", l.name)
 	}
 	var err error
 	switch {
+	case usable && r.anew(st):
+		err = r.beginAnew()
 	case len(r.files.bases) > 0 && r.files.bases[0] > r.start && (!usable || st.segments[0].base > r.start):
 		err = r.headless()
 	case usable:
@@ -80,6 +82,28 @@ func (r *recovery) removeSegment(base int64) error {
 	return nil
 }
 
+// anew tells whether the log was about to be started anew, empty, when the node stopped: then nothing in its files counts.
+func (r *recovery) anew(st *logState) bool {
+	s := st.segments[0]
+	_, there := r.files.sizes[fileName(s.base, logSuffix)]
+	return len(st.segments) == 1 && s.size == 0 && !there && s.base == r.start && s.base == r.point
+}
+
+// beginAnew finishes what was begun.
+func (r *recovery) beginAnew() error {
+	for _, base := range r.files.bases {
+		if err := r.removeSegment(base); err != nil {
+			return err
+		}
+	}
+	if err := r.log.dir.FS().SyncDir(r.log.path); err != nil {
+		r.log.dir.Offline(err)
+		return err
+	}
+	r.log.begin(r.start, time.Now())
+	return nil
+}
+
 // headless ends the recovery of a log whose first segments are missing, although nothing was deleted: they never reached the disk, and so nothing that follows counts.
 func (r *recovery) headless() error {
 	const reason = "the segments before are missing"
@@ -103,6 +127,9 @@ func (r *recovery) headless() error {
 
 // matches tells whether the sealed segments are as the state has them, and the last one has at least its bytes.
 func (r *recovery) matches(st *logState) bool {
+	if r.start > r.point { // the log was started anew behind its recovery point, and that is all the state knows
+		return false
+	}
 	last := len(st.segments) - 1
 	for i, s := range st.segments {
 		size, ok := r.files.sizes[fileName(s.base, logSuffix)]
@@ -181,7 +208,6 @@ func (r *recovery) scan(from mark) error {
 	l := r.log
 	began := time.Now()
 	r.from = from
-	l.revived = true
 	r.adoptLater()
 	end := from
 	// What the state knows beyond its recovery point may never have reached the disk: the batches tell.
@@ -307,116 +333,6 @@ func (r *recovery) trim(end mark) {
 			l.mu.sealed = append(l.mu.sealed, s)
 		}
 	}
-}
-
-// setAside copies the end of a segment's file to a file of its own and cuts it off, synced before anything can be written over it.
-func (r *recovery) setAside(s *segment, at, size int64) (err error) {
-	l := r.log
-	f, err := l.dir.FS().Open(l.fileName(s.base, logSuffix))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := r.copyAside(f, s, at, size); err != nil {
-		if !dir.NoSpace(err) {
-			return err
-		}
-		l.dir.Logger().Warn("no space to keep what is cut", "log", l.name, "error", err)
-	}
-	if err := f.Truncate(at); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		l.dir.Offline(err)
-		return err
-	}
-	return nil
-}
-
-// maxAside bounds how much of a cut end is kept, maxAsideFiles in how many files of one log.
-const (
-	maxAside      = 64 << 20
-	maxAsideFiles = 8
-)
-
-func (r *recovery) copyAside(f vfs.File, s *segment, at, size int64) (err error) {
-	buffer := copyBuffers.Get().(*[copyBuffer]byte)
-	defer copyBuffers.Put(buffer)
-	var out vfs.File
-	for p := at; p < min(size, at+maxAside); {
-		n := min(int64(len(buffer)), size-p)
-		if err := readFull(f, buffer[:n], p); err != nil {
-			return err
-		}
-		if out == nil {
-			if allZero(buffer[:n]) && n == size-at {
-				return nil // room that the file system gave and nobody filled
-			}
-			if out, err = r.asideFile(fmt.Sprintf("%020d.%d", s.base, at)); err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, out.Close()) }()
-		}
-		if _, err := out.WriteAt(buffer[:n], p-at); err != nil {
-			return err
-		}
-		p += n
-	}
-	if out == nil {
-		return nil
-	}
-	return out.Sync()
-}
-
-func allZero(p []byte) bool { return !slices.ContainsFunc(p, func(b byte) bool { return b != 0 }) }
-
-// asideFile makes a file for what is cut, and lets the oldest go when there are too many.
-func (r *recovery) asideFile(stem string) (vfs.File, error) {
-	l := r.log
-	entries, err := l.dir.FS().ReadDir(l.path)
-	if err != nil {
-		return nil, err
-	}
-	var old []string
-	for _, e := range entries {
-		if len(e.Name) > len(cutSuffix) && e.Name[len(e.Name)-len(cutSuffix):] == cutSuffix {
-			old = append(old, e.Name)
-		}
-	}
-	for len(old) >= maxAsideFiles {
-		if err := removeIfThere(l.dir.FS(), l.path+"/"+old[0]); err != nil {
-			return nil, err
-		}
-		old = old[1:]
-	}
-	for n := 0; ; n++ {
-		f, err := l.dir.FS().Create(fmt.Sprintf("%s/%s.%d%s", l.path, stem, n, cutSuffix))
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
-}
-
-// setSegmentAside renames a whole segment that cannot follow the log's end; its hints go.
-func (r *recovery) setSegmentAside(s *segment) error {
-	l := r.log
-	name := l.fileName(s.base, logSuffix)
-	for n := 0; ; n++ {
-		target := fmt.Sprintf("%s/%020d.0.%d%s", l.path, s.base, n, cutSuffix)
-		if _, err := l.dir.FS().Stat(target); err == nil {
-			continue
-		}
-		if err := l.dir.FS().Rename(name, target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		break
-	}
-	for _, suffix := range []string{indexSuffix, timeIndexSuffix, snapshotSuffix, txnIndexSuffix} {
-		if err := removeIfThere(l.dir.FS(), l.fileName(s.base, suffix)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func removeIfThere(fsys vfs.FS, name string) error {

@@ -24,7 +24,7 @@ func (l *Log) stageRemovals(r *dir.Round) error {
 		durable = l.staged.start
 	}
 	l.mu.removals = slices.DeleteFunc(l.mu.removals, func(s *segment) bool {
-		if s.base < durable {
+		if s.base < durable && s.refs.Load() <= 0 {
 			ready = append(ready, s)
 			return true
 		}
@@ -217,8 +217,10 @@ func (l *Log) handOver() error {
 			return err
 		}
 		found.Files = files
-		found.RecoveryPoint = l.SyncedOffset()
-		found.State = l.encodeState()
+		l.mu.Lock()
+		found.RecoveryPoint = l.mu.syncedMark.offset
+		found.State = l.encodeStateLocked()
+		l.mu.Unlock()
 		if start := l.DurableStartOffset(); start > 0 {
 			found.StartOffset = start
 		}

@@ -62,6 +62,7 @@ func (l *Log) Maintain(now time.Time, upTo int64) int {
 	kept := append(segmentList(nil), list[n:]...)
 	l.mu.Lock()
 	l.segments.Store(&kept)
+	l.mu.removals = append(l.mu.removals, list[:n]...)
 	l.mu.Unlock()
 	if base := kept[0].base; base > l.start.Load() {
 		l.moveStart(base)

@@ -111,8 +111,11 @@ func (s *Slice) Close() {
 // tails calls f for the parts in memory.
 func (s *Slice) tails(f func(p []byte) error) error {
 	left, skip := s.inTail, s.skip
-	for _, c := range s.chunks {
+	for i, c := range s.chunks {
 		p := c.Buf[skip:]
+		if i+1 < len(s.chunks) { // a chunk that was cut is not full
+			p = c.Buf[skip : s.chunks[i+1].at-c.at]
+		}
 		if int64(len(p)) > left {
 			p = p[:left]
 		}

@@ -54,7 +54,7 @@ func (l *Log) Prepare() dir.Needs {
 	}
 	if l.mu.cut != nil {
 		needs |= dir.NeedJournal
-		if l.recorded > l.mu.cut.to {
+		if l.recorded > l.mu.cut.to || l.mu.cut.fully {
 			needs |= dir.NeedRecovery
 		}
 		l.prepared = l.mu.cut
@@ -422,6 +422,10 @@ func (l *Log) Settle(err error) {
 			l.synced.Store(st.mark.offset)
 			l.mu.lastFlush = 0
 		}
+	}
+	if st.ok && l.mu.settled != st.generation {
+		l.mu.settled = st.generation
+		moved = true
 	}
 	if st.durable && l.durableStart.Load() != st.start {
 		l.durableStart.Store(st.start)

@@ -35,28 +35,26 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 		e.RecoveryPoint, e.StartOffset, e.HighWatermark, e.State = l.found.RecoveryPoint, l.found.StartOffset, l.found.HighWatermark, l.found.State
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	start := l.start.Load()
-	if !l.exists {
-		return // nothing on disk
-	}
 	if start > 0 {
 		e.StartOffset = start
 	}
-	l.staged.start, l.staged.durable = start, true
+	l.staged.start, l.staged.durable = start, true // once the round that this belongs to has ended
+	if !l.exists {
+		return // nothing else on disk
+	}
 	e.HighWatermark = l.CheckpointedHighWatermark()
-	l.mu.Lock()
 	e.RecoveryPoint = l.mu.syncedMark.offset
-	l.mu.Unlock()
 	if needs&dir.NeedRecovery != 0 {
-		e.State = l.encodeState()
+		e.State = l.encodeStateLocked()
 		l.recorded = e.RecoveryPoint
 	}
 }
 
-// encodeState writes the state at the synced mark, nil when its position is not known. What the memory knows beyond it (epochs, producers) is cut off again by whoever recovers.
-func (l *Log) encodeState() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// encodeStateLocked writes the state at the synced mark, nil when its position is not known. What the memory knows beyond it (epochs, producers) is cut off again by whoever recovers.
+func (l *Log) encodeStateLocked() []byte {
 	m := l.mu.syncedMark
 	if m.at < 0 {
 		return nil
