@@ -12,6 +12,7 @@ import (
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/vfs"
 	"github.com/ottla/ottla/test/fault/raw"
 )
 
@@ -386,8 +387,13 @@ func TestListOffsets(t *testing.T) {
 
 func deleteRecords(t *testing.T, c *raw.Conn, topic string, offset int64) kmsg.DeleteRecordsResponseTopicPartition {
 	t.Helper()
+	return deleteRecordsWithin(t, c, topic, offset, 10_000)
+}
+
+func deleteRecordsWithin(t *testing.T, c *raw.Conn, topic string, offset int64, timeoutMs int32) kmsg.DeleteRecordsResponseTopicPartition {
+	t.Helper()
 	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = 10_000
+	req.TimeoutMillis = timeoutMs
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()
 	p.Offset = offset
 	one := kmsg.NewDeleteRecordsRequestTopic()
@@ -444,5 +450,42 @@ func TestDeleteRecords(t *testing.T) {
 	}
 	if got := mustProduce(t, c, "t", "v"); got != 10 {
 		t.Errorf("the next record is at %d", got)
+	}
+}
+
+// TestAnswersWaitForTheSync holds the syncs of a topic: what acks=1 acknowledged is appended and not committed. Kafka has committed it at once, so whoever asks for
+// the end, or deletes up to it, waits instead of hearing of an older end; and hears that older end when the disk does not come back.
+func TestAnswersWaitForTheSync(t *testing.T) {
+	fs := vfs.NewFaulty(vfs.OS(), nil)
+	n := openWith(t, t.TempDir(), Options{FS: fs})
+	defer stop(t, n)
+	c := dial(t, n)
+	createTopic(t, c, "t", 1)
+	mustProduce(t, c, "t", "synced")
+	gate := vfs.NewGate()
+	defer gate.Open()
+	fs.SetInjector(vfs.Rules{{Op: vfs.OpSync, Path: "t-0/*.log", Fault: vfs.Fault{Gate: gate}}})
+	code(t, "acks=1", produce(t, c, "t", 1, batchOf(batch.Options{}, "written")).ErrorCode, model.None)
+	if got := listOffset(t, c, 11, "t", -1); got.Offset != 1 {
+		t.Fatalf("the end is told to be %d, which is not synced", got.Offset)
+	}
+	if got := listOffset(t, c, 11, "t", -2); got.Offset != 0 {
+		t.Errorf("the start is told to be %d", got.Offset)
+	}
+	if got := deleteRecordsWithin(t, c, "t", 2, 50); model.ErrorCode(got.ErrorCode) != model.RequestTimedOut {
+		t.Errorf("delete up to what is not committed in 50 ms: %+v", got)
+	}
+	if got := deleteRecordsWithin(t, c, "t", 3, 10_000); model.ErrorCode(got.ErrorCode) != model.OffsetOutOfRange {
+		t.Errorf("delete beyond the end: %+v", got)
+	}
+	deleted := make(chan kmsg.DeleteRecordsResponseTopicPartition, 1)
+	other := dial(t, n)
+	go func() { deleted <- deleteRecordsWithin(t, other, "t", -1, 20_000) }()
+	go gate.Open()
+	if got := listOffset(t, c, 11, "t", -1); got.Offset != 2 {
+		t.Errorf("the end is told to be %d, want 2", got.Offset)
+	}
+	if got := <-deleted; got.ErrorCode != 0 || got.LowWatermark != 2 {
+		t.Errorf("delete all: %+v", got)
 	}
 }

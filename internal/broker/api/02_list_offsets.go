@@ -2,6 +2,7 @@ package api
 
 import (
 	"math"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -21,10 +22,20 @@ const (
 	earliestPendingUpload = -6 // KIP-1023
 )
 
+// settleAtMost bounds how long an answer waits for the sync of a log's end. Where the disk takes longer it tells what is committed.
+const settleAtMost = time.Second
+
 // listOffsets serves API 2, versions 1 to 11: offsets by time or by name. The search of a log may read its files, so it is done by the writer.
+//
+// Records that are appended and not synced are in no answer, but they are waited for: who was told that they are there (acks=1) asks here how far to read (ADR 6).
 func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
-	return later(resp, func(<-chan struct{}) {
+	conn, deadline, ends := r.Conn, b.Clock().Add(settleAtMost), b.settling(req)
+	return later(resp, func(stop <-chan struct{}) {
+		for _, e := range ends {
+			// An error is of the wait; what is wrong with the partition its own answer says.
+			_ = e.target.AwaitCommitted(e.offset, conn.Timer(deadline.Sub(b.Clock())).C, stop)
+		}
 		times := map[model.TopicPartition]int{}
 		for _, t := range req.Topics {
 			for _, p := range t.Partitions {
@@ -44,6 +55,30 @@ func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) se
 			b.listTopic(&resp.Topics[at], req.Version, t, times)
 		}
 	})
+}
+
+// settlingEnd is a log's end that is on its way to the disk.
+type settlingEnd struct {
+	target *partition.Partition
+	offset int64
+}
+
+// settling returns the ends for which the answer waits.
+func (b *Broker) settling(req *kmsg.ListOffsetsRequest) []settlingEnd {
+	var out []settlingEnd
+	for _, t := range req.Topics {
+		topic := b.Partitions.Topic(t.Topic)
+		for _, p := range t.Partitions {
+			target := topic.Partition(p.Partition)
+			if target == nil || p.Timestamp == earliestOffset || p.Timestamp == earliestLocalOffset {
+				continue
+			}
+			if end := target.Settling(); end > target.HighWatermark() {
+				out = append(out, settlingEnd{target, end})
+			}
+		}
+	}
+	return out
 }
 
 // listTopic answers for the partitions of one topic. A partition that was named more than once is answered once, with an error.

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -8,51 +10,88 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 )
 
-// deleteRecords serves API 21, versions 0 to 2: records below an offset go; -1 means all that is committed. The new start is on disk before the answer.
+// deletion is one partition's part in a DeleteRecords request.
+type deletion struct {
+	topic, part int // its place in the answer
+	target      *partition.Partition
+	offset      int64
+	err         error
+}
+
+// deleteRecords serves API 21, versions 0 to 2: records below an offset go; -1 means all that there are. An offset that is appended and not yet committed is
+// waited for. The new starts are on disk before the answer, all of them with as few syncs as the directory's committer needs.
 func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
-	admin := r.ClientID == adminClient
+	conn, deadline := r.Conn, b.Clock().Add(time.Duration(req.TimeoutMillis)*time.Millisecond)
+	deletions := b.deletions(req, resp, r.ClientID == adminClient)
 	return later(resp, func(stop <-chan struct{}) {
-		for _, t := range req.Topics {
-			topic := b.Partitions.Topic(t.Topic)
-			out := kmsg.NewDeleteRecordsResponseTopic()
-			out.Topic = t.Topic
-			last := make(map[int32]int, len(t.Partitions)) // of those that name one partition the last counts, as in Kafka
-			for i, asked := range t.Partitions {
-				last[asked.Partition] = i
+		each := func(f func(d *deletion, timeout <-chan time.Time) error) {
+			for i := range deletions {
+				if d := &deletions[i]; d.err == nil {
+					d.err = f(d, conn.Timer(deadline.Sub(b.Clock())).C)
+				}
 			}
-			for i, asked := range t.Partitions {
-				if last[asked.Partition] != i {
-					continue
-				}
-				part := kmsg.NewDeleteRecordsResponseTopicPartition()
-				part.Partition = asked.Partition
-				var err error
-				if model.IsInternal(t.Topic) && !admin {
-					err = model.InvalidTopicException
-				} else {
-					part.LowWatermark, err = deleteBefore(topic.Partition(asked.Partition), asked.Offset, stop)
-				}
-				if err != nil {
-					code, _ := model.CodeOf(err)
-					part.ErrorCode, part.LowWatermark = int16(code), -1
-				}
-				out.Partitions = append(out.Partitions, part)
+		}
+		each(func(d *deletion, timeout <-chan time.Time) error { return d.target.AwaitCommitted(d.offset, timeout, stop) })
+		each(func(d *deletion, _ <-chan time.Time) error { return d.target.DeleteBefore(d.offset) })
+		each(func(d *deletion, timeout <-chan time.Time) error { return d.target.AwaitDeleted(d.offset, timeout, stop) })
+		for _, d := range deletions {
+			part := &resp.Topics[d.topic].Partitions[d.part]
+			if d.err == nil {
+				part.LowWatermark = d.target.Log().StartOffset()
+				continue
 			}
-			resp.Topics = append(resp.Topics, out)
+			code, _ := model.CodeOf(d.err)
+			part.ErrorCode, part.LowWatermark = int16(code), -1
 		}
 	})
 }
 
-func deleteBefore(p *partition.Partition, offset int64, stop <-chan struct{}) (int64, error) {
-	if p == nil {
-		return -1, model.UnknownTopicOrPartition
+// deletions finds the partitions, lays out the answer, and judges what can be judged at once.
+func (b *Broker) deletions(req *kmsg.DeleteRecordsRequest, resp *kmsg.DeleteRecordsResponse, admin bool) []deletion {
+	var deletions []deletion
+	for _, t := range req.Topics {
+		topic := b.Partitions.Topic(t.Topic)
+		out := kmsg.NewDeleteRecordsResponseTopic()
+		out.Topic = t.Topic
+		last := make(map[int32]int, len(t.Partitions)) // of those that name one partition the last counts, as in Kafka
+		for i, asked := range t.Partitions {
+			last[asked.Partition] = i
+		}
+		for i, asked := range t.Partitions {
+			if last[asked.Partition] != i {
+				continue
+			}
+			part := kmsg.NewDeleteRecordsResponseTopicPartition()
+			part.Partition = asked.Partition
+			d := deletion{topic: len(resp.Topics), part: len(out.Partitions), target: topic.Partition(asked.Partition), offset: asked.Offset}
+			d.err = d.admit(model.IsInternal(t.Topic) && !admin)
+			out.Partitions = append(out.Partitions, part)
+			deletions = append(deletions, d)
+		}
+		resp.Topics = append(resp.Topics, out)
 	}
-	if p.Settings().CompactOnly {
-		return -1, model.PolicyViolation
+	return deletions
+}
+
+// admit resolves the offset and refuses what will never do.
+func (d *deletion) admit(closed bool) error {
+	switch {
+	case closed:
+		return model.InvalidTopicException
+	case d.target == nil:
+		return model.UnknownTopicOrPartition
+	case d.target.Settings().CompactOnly:
+		return model.PolicyViolation
 	}
-	if code := p.CheckEpoch(-1); code != model.None {
-		return -1, code
+	if code := d.target.CheckEpoch(-1); code != model.None {
+		return code
 	}
-	return p.DeleteBefore(offset, stop)
+	if d.offset == -1 {
+		d.offset = d.target.Settling()
+	}
+	if d.offset < 0 || d.offset > d.target.Log().EndOffset() {
+		return model.OffsetOutOfRange
+	}
+	return nil
 }

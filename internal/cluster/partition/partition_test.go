@@ -191,18 +191,47 @@ func TestDeleteBefore(t *testing.T) {
 	f := newFixture(t, vfs.NewMem(), plain())
 	ticket, _ := f.produce(-1, "a", "b", "c")
 	f.await(ticket, model.None)
-	if _, err := f.p.DeleteBefore(9, nil); !errors.Is(err, model.OffsetOutOfRange) {
+	if err := f.p.DeleteBefore(9); !errors.Is(err, model.OffsetOutOfRange) {
 		t.Fatalf("beyond the high watermark: %v", err)
 	}
-	start, err := f.p.DeleteBefore(2, nil)
-	if err != nil || start != 2 {
-		t.Fatalf("start %d, %v", start, err)
+	for _, offset := range []int64{2, 3} {
+		if err := errors.Join(f.p.DeleteBefore(offset), f.p.AwaitDeleted(offset, time.After(10*time.Second), nil)); err != nil {
+			t.Fatalf("before %d: %v", offset, err)
+		}
+		if start := f.p.Log().DurableStartOffset(); start != offset {
+			t.Fatalf("the log starts at %d on disk, want %d", start, offset)
+		}
+		if _, err := f.p.Read(ReadRequest{Offset: offset - 1, MaxBytes: 100, LeaderEpoch: -1, LastFetchedEpoch: -1}); !errors.Is(err, model.OffsetOutOfRange) {
+			t.Fatalf("a deleted record can be read: %v", err)
+		}
 	}
-	if _, err := f.p.Read(ReadRequest{Offset: 1, MaxBytes: 100, LeaderEpoch: -1, LastFetchedEpoch: -1}); !errors.Is(err, model.OffsetOutOfRange) {
-		t.Fatalf("a deleted record can be read: %v", err)
+}
+
+func TestSettling(t *testing.T) {
+	fs := vfs.NewFaulty(vfs.NewMem(), nil)
+	f := newFixture(t, fs, plain())
+	first, _ := f.produce(-1, "warm")
+	f.await(first, model.None)
+	release := stallSyncs(fs)
+	one, _ := f.produce(1, "a", "b")
+	f.await(one, model.None)
+	if got := f.p.Settling(); got != 3 || f.p.HighWatermark() != 1 {
+		t.Fatalf("settles at %d with the high watermark at %d, want 3 and 1", got, f.p.HighWatermark())
 	}
-	if start, err = f.p.DeleteBefore(-1, nil); err != nil || start != 3 {
-		t.Fatalf("all that is committed: start %d, %v", start, err)
+	if err := f.p.AwaitCommitted(3, closedTime, nil); err != error(model.RequestTimedOut) {
+		t.Fatalf("waited for a stalled sync: %v", err)
+	}
+	release()
+	if err := f.p.AwaitCommitted(3, time.After(10*time.Second), nil); err != nil || f.p.HighWatermark() != 3 {
+		t.Fatalf("after the sync: %v, high watermark %d", err, f.p.HighWatermark())
+	}
+	f.p.Assume(replica.Role{Leader: 1, LeaderEpoch: 1, ISR: []int32{1, 2}, Replicas: []int32{1, 2}})
+	if _, appended := f.produce(1, "c"); f.p.Settling() != 3 {
+		t.Fatalf("settles at %d, which the follower does not have: it was appended at %d", f.p.Settling(), appended.BaseOffset)
+	}
+	f.p.Assume(replica.Role{Leader: 2, LeaderEpoch: 2, ISR: []int32{1, 2}, Replicas: []int32{1, 2}})
+	if err := f.p.AwaitCommitted(4, nil, nil); err != error(model.NotLeaderForPartition) {
+		t.Fatalf("waited as a follower: %v", err)
 	}
 }
 

@@ -72,6 +72,14 @@ func (r *Replica) Admit(acks int16) model.ErrorCode {
 	return model.None
 }
 
+// Alone tells whether this broker's own disk is all that the high watermark waits for.
+func (r *Replica) Alone() bool { return r.Leads() && len(r.role.ISR) == 1 && r.enough() }
+
+// enough tells whether the in-sync replicas are as many as the high watermark needs to move.
+func (r *Replica) enough() bool {
+	return int32(len(r.role.ISR)) >= min(r.minInSync, int32(len(r.role.Replicas)))
+}
+
 // Durable reports that a replica has everything below end safe, and returns whether the high watermark moved. A report from outside the in-sync replicas
 // moves nothing.
 func (r *Replica) Durable(replica int32, end int64) bool {
@@ -84,7 +92,7 @@ func (r *Replica) Durable(replica int32, end int64) bool {
 }
 
 func (r *Replica) advance() bool {
-	if int32(len(r.role.ISR)) < min(r.minInSync, int32(len(r.role.Replicas))) {
+	if !r.enough() {
 		return false
 	}
 	committed := slices.Min(r.durable)
