@@ -43,6 +43,7 @@ func (n *Node) coordinate(p *partition.Partition, leads bool) {
 	c := &coordinator{cancel: cancel}
 	c.shard = shard.New(partition.NewShardLog(p), group.New(options), shard.Options{Name: p.Name().String(), Clock: n.clock, MaxBatchBytes: maxGroupBatch})
 	n.mu.coordinators[p.Index()] = c
+	n.running.Go(func() { n.resumeForgetting(ctx, c, p) })
 	n.running.Go(func() {
 		if err := c.shard.Run(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error("a group coordinator ended: its groups are not served until the partition moves or the node restarts", "partition", p.Name(), "error", err)
@@ -56,6 +57,29 @@ func (n *Node) endCoordinators() {
 	for index, c := range n.mu.coordinators {
 		c.cancel()
 		delete(n.mu.coordinators, index)
+	}
+}
+
+// resumeForgetting has a coordinator that has loaded its log remove what it has of topics that were deleted: of which it did not hear, or whose offsets it had not
+// all removed when it ended.
+func (n *Node) resumeForgetting(ctx context.Context, c *coordinator, p *partition.Partition) {
+	select {
+	case <-c.shard.Ready():
+	case <-ctx.Done():
+		return
+	}
+	call := c.shard.Call(group.TopicsKnown{ID: func(name string) (model.TopicID, bool) {
+		if t := n.image.Load().TopicByName(name); t != nil { // a commit for a topic comes after the image that has it
+			return t.ID, true
+		}
+		return model.TopicID{}, false
+	}})
+	reply, err := call.Wait(ctx.Done())
+	switch known, ok := reply.(group.TopicsKnownReply); {
+	case err != nil && ctx.Err() == nil:
+		n.log.Warn("committed offsets of deleted topics stay until the next start", "partition", p.Name(), "error", err)
+	case ok && known.Gone > 0:
+		n.log.Info("removing committed offsets of deleted topics", "partition", p.Name(), "topics", known.Gone)
 	}
 }
 

@@ -327,3 +327,32 @@ func TestUnreadableOffsetsAreSkipped(t *testing.T) {
 		t.Errorf("of the unreadable records one is there %d times, the log ends at %d", kept, end)
 	}
 }
+
+// TestOffsetsOfDeletedTopicsGoAfterACrash: a topic is deleted while no coordinator hears of it, as when the node dies in between. Its offsets are gone after the next
+// start, so that a topic of its name begins anew; those of other topics stay.
+func TestOffsetsOfDeletedTopicsGoAfterACrash(t *testing.T) {
+	path := t.TempDir()
+	n := open(t, path)
+	c := dial(t, n)
+	createTopic(t, c, "gone", 1)
+	createTopic(t, c, "kept", 1)
+	warmCoordinator(t, c, "g")
+	for _, topic := range []string{"gone", "kept"} {
+		code(t, "commit for "+topic, commit(t, c, lone("g"), topic, 7, ""), model.None)
+	}
+	n.endCoordinators()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	one := kmsg.NewDeleteTopicsRequestTopic()
+	one.Topic = new("gone")
+	req.Topics, req.TimeoutMillis = append(req.Topics, one), 10_000
+	code(t, "delete", request[*kmsg.DeleteTopicsResponse](t, c, 6, req).Topics[0].ErrorCode, model.None)
+	stop(t, n)
+	n = open(t, path)
+	defer stop(t, n)
+	c = dial(t, n)
+	warmCoordinator(t, c, "g")
+	eventually(t, "the offset of the deleted topic is removed", func() bool { return committed(t, c, "g", "gone").Offset == -1 })
+	if got := committed(t, c, "g", "kept"); got.Offset != 7 {
+		t.Errorf("the offset of the other topic is %d", got.Offset)
+	}
+}

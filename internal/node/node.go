@@ -74,6 +74,7 @@ type Node struct {
 	phase      atomic.Value // admin.Phase
 	logsDone   atomic.Int64 // of the start
 	logsTotal  atomic.Int64
+	flushes    *flushes
 
 	mu struct {
 		sync.Mutex
@@ -106,6 +107,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if n.clock == nil {
 		n.clock = time.Now
 	}
+	n.flushes = newFlushes(n.clock)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.mu.open = map[model.TopicID]map[int32]*plog.Log{}
 	n.mu.deleting = map[string]chan struct{}{}
@@ -149,6 +151,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.running.Go(n.maintain)
+	n.running.Go(n.flush)
 	return nil
 }
 

@@ -284,7 +284,7 @@ func (n *Node) openPartition(t *meta.Topic, index int32, settings *partition.Set
 		return nil
 	}
 	return partition.New(partition.Options{
-		Topic: t.Name, ID: t.ID, Index: index, Self: n.static.Broker.NodeID, Dir: d.Path(), Log: log, Settings: settings, Clock: n.clock,
+		Topic: t.Name, ID: t.ID, Index: index, Self: n.static.Broker.NodeID, Dir: d.Path(), Log: log, Settings: settings, Clock: n.clock, Flush: n.flushes.within,
 	})
 }
 

@@ -32,9 +32,13 @@ func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest
 				}
 			}
 		}
-		each(func(d *deletion, timeout <-chan time.Time) error { return d.target.AwaitCommitted(d.offset, timeout, stop) })
+		each(func(d *deletion, timeout <-chan time.Time) error {
+			return d.target.AwaitCommitted(d.offset, timeout, stop)
+		})
 		each(func(d *deletion, _ <-chan time.Time) error { return d.target.DeleteBefore(d.offset) })
-		each(func(d *deletion, timeout <-chan time.Time) error { return d.target.AwaitDeleted(d.offset, timeout, stop) })
+		each(func(d *deletion, timeout <-chan time.Time) error {
+			return d.target.AwaitDeleted(d.offset, timeout, stop)
+		})
 		for _, d := range deletions {
 			part := &resp.Topics[d.topic].Partitions[d.part]
 			if d.err == nil {

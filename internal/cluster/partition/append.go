@@ -105,7 +105,7 @@ func (p *Partition) park(end int64, acks int16, ticket *Ticket, slot int) (settl
 	}
 	w := waiter{end: end, ticket: ticket, slot: slot}
 	if acks == 1 {
-		if p.log.WrittenOffset() >= end {
+		if written, _ := p.reached(); written >= end {
 			return true
 		}
 		p.mu.written.push(w)

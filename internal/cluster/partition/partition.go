@@ -35,6 +35,8 @@ type Options struct {
 	Log      *plog.Log
 	Settings *Settings
 	Clock    func() time.Time
+	// Flush, if set, hears in how many milliseconds flush.ms demands a call of Flush. It is called with no lock held and must not block.
+	Flush func(ms int64)
 }
 
 // Partition is one partition on this broker.
@@ -46,6 +48,7 @@ type Partition struct {
 	dir      string
 	log      *plog.Log
 	clock    func() time.Time
+	flush    func(ms int64)
 	settings atomic.Pointer[Settings]
 
 	// For readers, who take no lock.
@@ -67,7 +70,7 @@ type Partition struct {
 // New returns a partition over an opened log. Everything that the log has kept is committed: a log on one replica recovers only what it has synced, or syncs
 // what it recovers.
 func New(o Options) *Partition {
-	p := &Partition{topic: o.Topic, id: o.ID, index: o.Index, self: o.Self, dir: o.Dir, log: o.Log, clock: o.Clock}
+	p := &Partition{topic: o.Topic, id: o.ID, index: o.Index, self: o.Self, dir: o.Dir, log: o.Log, clock: o.Clock, flush: o.Flush}
 	p.settings.Store(o.Settings)
 	p.mu.replica = replica.New(o.Self, o.Log.EndOffset())
 	p.mu.replica.Limit(o.Settings.MinInSync)
@@ -170,10 +173,8 @@ func fire(wakers []*Waker, watchers []func()) {
 
 // progress is called by the directory's committer whenever the log's written or synced end moved, or the log failed.
 func (p *Partition) progress() {
-	written, durable, failure := p.log.WrittenOffset(), p.log.SyncedOffset(), p.log.Err()
-	if p.settings.Load().Cache {
-		durable = written
-	}
+	written, durable := p.reached()
+	failure := p.log.Err()
 	var buf [16]waiter
 	p.mu.Lock()
 	done := p.mu.written.pop(written, buf[:0])
@@ -207,7 +208,31 @@ func (p *Partition) progress() {
 		w.ticket.Complete(w.slot, code)
 	}
 	fire(wakers, watchers)
+	if p.flush == nil || !p.settings.Load().Cache {
+		return
+	}
+	if left := p.Flush(); left > 0 {
+		p.flush(left)
+	}
 }
+
+// reached tells up to where acks=1 and up to where the high watermark may take records. Under Kafka's page-cache rule it is what is written, unless that is as much as
+// flush.messages lets be unsynced: then, as in Kafka, nobody hears of it before the sync.
+func (p *Partition) reached() (written, durable int64) {
+	synced := p.log.SyncedOffset()
+	written = p.log.WrittenOffset()
+	s := p.settings.Load()
+	switch {
+	case !s.Cache:
+		return written, synced
+	case written-synced >= s.Log.FlushMessages:
+		return synced, synced
+	}
+	return written, written
+}
+
+// Flush does what flush.ms demands; see plog.Log.Flush.
+func (p *Partition) Flush() int64 { return p.log.Flush(p.clock()) }
 
 // Close fails whoever waits and wakes whoever reads, with the code that tells why: the partition is deleted or the node stops. The log is the caller's to close.
 func (p *Partition) Close(code model.ErrorCode) {

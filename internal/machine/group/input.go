@@ -276,6 +276,18 @@ type TopicDeletedReply struct {
 	Removed int // offsets
 }
 
+// TopicsKnown tells which topics there are, once the log is loaded: offsets of all others belong to topics that were deleted while nobody, or a coordinator that died,
+// was there to hear of it. They go as with TopicDeleted; the answer, given at once, is a TopicsKnownReply.
+type TopicsKnown struct {
+	// ID returns the id of a topic, false when there is none of that name.
+	ID func(name string) (model.TopicID, bool)
+}
+
+// TopicsKnownReply answers TopicsKnown.
+type TopicsKnownReply struct {
+	Gone int // topics whose offsets are being removed
+}
+
 // Stats asks for figures; the answer is a StatsReply.
 type Stats struct{}
 

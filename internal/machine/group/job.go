@@ -33,6 +33,7 @@ type job struct {
 	group   string        // of a deleteJob
 	topic   string        // of a topicJob
 	id      model.TopicID // of the topic; an offset that was committed for another one stays
+	named   bool          // there is a topic of that name again: an offset without an id is taken for its
 	begun   bool
 	retry   bool     // it waits after a refusal
 	left    []string // groups to look at; made when the job begins
@@ -78,6 +79,33 @@ func (m *Machine) runJob(j *job) {
 		}
 		m.jobRefused(j, err)
 	}
+}
+
+// topicsKnown begins a job for every deleted topic of which offsets are left, in the next steps.
+func (m *Machine) topicsKnown(in TopicsKnown) {
+	type topic struct {
+		name string
+		id   model.TopicID
+	}
+	seen := map[topic]bool{}
+	reply := TopicsKnownReply{}
+	for _, g := range m.sorted() {
+		for _, name := range g.topics() {
+			id, exists := in.ID(name)
+			for _, p := range g.partitions(name) {
+				had := topic{name, g.offset(name, p).topicID}
+				if seen[had] || exists && (had.id.IsZero() || had.id == id) {
+					continue
+				}
+				seen[had] = true
+				reply.Gone++
+				j := &job{kind: topicJob, topic: name, id: had.id, named: exists}
+				j.due = timer{kind: jobTimer, job: j}
+				m.timers.set(&j.due, m.now)
+			}
+		}
+	}
+	m.reply(reply)
 }
 
 // jobRefused decides what becomes of a job whose piece was refused: expiry comes around again by itself, a deleted topic has to be tried again.
@@ -179,7 +207,7 @@ func (m *Machine) forgetTopic(g *group, j *job) bool {
 		return true
 	}
 	return m.removeOffsets(g, j, func(topic string, o *offset) bool {
-		return topic == j.topic && (o.topicID.IsZero() || j.id.IsZero() || o.topicID == j.id)
+		return topic == j.topic && (o.topicID == j.id || !j.named && (o.topicID.IsZero() || j.id.IsZero()))
 	})
 }
 

@@ -134,6 +134,8 @@ func (m *Machine) Step(now time.Time, from machine.Caller, input any) machine.Ou
 		m.deleteGroup(&in)
 	case TopicDeleted:
 		m.startJob(&job{caller: from, kind: topicJob, topic: in.Name, id: in.ID})
+	case TopicsKnown:
+		m.topicsKnown(in)
 	case Stats:
 		m.reply(m.stats())
 	default:

@@ -262,6 +262,15 @@ func (h *script) adminInput(group string) any {
 		return DeleteGroup{Group: group}
 	case "topic-deleted":
 		return TopicDeleted{Name: h.str("topic", ""), ID: topicID(h.str("id", ""))}
+	case "topics-known":
+		return TopicsKnown{ID: func(name string) (model.TopicID, bool) {
+			for _, t := range h.list("topics") {
+				if n, id, _ := strings.Cut(t, "/"); n == name {
+					return topicID(id), true
+				}
+			}
+			return model.TopicID{}, false
+		}}
 	case "stats":
 		return Stats{}
 	}

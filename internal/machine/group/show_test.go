@@ -134,6 +134,8 @@ func showReply(v any) string {
 		return "delete " + r.Code.String()
 	case TopicDeletedReply:
 		return fmt.Sprintf("topic-deleted removed=%d", r.Removed)
+	case TopicsKnownReply:
+		return fmt.Sprintf("topics-known gone=%d", r.Gone)
 	default:
 		return fmt.Sprintf("%+v", v)
 	}

@@ -343,9 +343,11 @@ func TestCacheDurability(t *testing.T) {
 	x.SetConfig(&millis)
 	a = x.append(t, makeBatch(1, "x", 10, 1, batch.Options{}), 1)
 	x.wait(t, "write", func() bool { return x.WrittenOffset() == a.End })
-	x.Maintain(testNow, 0)
-	x.Maintain(testNow.Add(999*time.Millisecond), 0)
-	x.Maintain(testNow.Add(1001*time.Millisecond), 0)
+	for at, want := range []int64{0: 1000, 1: 1, 2: NoOffset} {
+		if left := x.Flush(testNow.Add(time.Duration(at) * 999 * time.Millisecond)); left != want {
+			t.Errorf("flush.ms is to be kept in %d ms, want %d", left, want)
+		}
+	}
 	x.wait(t, "sync by flush.ms", func() bool { return x.SyncedOffset() == a.End })
 	a = x.append(t, makeBatch(1, "x", 10, 1, batch.Options{}), 1)
 	x.wait(t, "write", func() bool { return x.WrittenOffset() == a.End })

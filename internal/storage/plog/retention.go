@@ -2,6 +2,7 @@ package plog
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -30,8 +31,8 @@ func (l *Log) moveStart(offset int64) {
 	l.dirty()
 }
 
-// Maintain does what depends on the time: it deletes segments by retention.ms, retention.bytes and start offset, but none that reaches beyond upTo; forgets silent
-// producers; and asks for the sync that flush.ms demands. It returns how many segments were deleted. It makes no system call.
+// Maintain does what depends on the time: it deletes segments by retention.ms, retention.bytes and start offset, but none that reaches beyond upTo; and forgets
+// silent producers. It returns how many segments were deleted. It makes no system call.
 func (l *Log) Maintain(now time.Time, upTo int64) int {
 	if l.admitCut() != nil {
 		return 0
@@ -40,14 +41,6 @@ func (l *Log) Maintain(now time.Time, upTo int64) int {
 	l.mu.Lock()
 	if l.mu.producers.expire(now.UnixMilli(), c.ProducerExpirationMs) {
 		l.mu.changed = true
-	}
-	if c.Durability == Cache && l.mu.syncedMark.offset < l.mu.writtenMark.offset {
-		if l.mu.lastFlush == 0 {
-			l.mu.lastFlush = now.UnixMilli()
-		} else if now.UnixMilli()-l.mu.lastFlush >= c.FlushMs {
-			l.mu.wantSync, l.mu.lastFlush = true, 0
-			defer l.dirty()
-		}
 	}
 	l.mu.Unlock()
 	n := l.deletable(c, now, upTo)
@@ -71,6 +64,30 @@ func (l *Log) Maintain(now time.Time, upTo int64) int {
 		l.release(s)
 	}
 	return n
+}
+
+// Flush asks for the sync that flush.ms demands when it is due, and else tells in how many milliseconds it will be; NoOffset when nothing waits for one. What a log
+// with Durability Cache has written counts from the first call that sees it. It makes no system call.
+func (l *Log) Flush(now time.Time) int64 {
+	c := l.cfg.Load()
+	if c.Durability != Cache || c.FlushMs == math.MaxInt64 || l.synced.Load() >= l.written.Load() {
+		return NoOffset
+	}
+	l.mu.Lock()
+	at := now.UnixMilli()
+	if l.mu.lastFlush == 0 {
+		l.mu.lastFlush = at
+	}
+	left := c.FlushMs - (at - l.mu.lastFlush)
+	if left <= 0 {
+		l.mu.wantSync, l.mu.lastFlush = true, 0
+	}
+	l.mu.Unlock()
+	if left <= 0 {
+		l.dirty()
+		return NoOffset
+	}
+	return left
 }
 
 // deletable counts the segments at the log's beginning that may go.
