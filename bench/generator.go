@@ -110,6 +110,13 @@ func (j *job) workers() ([]worker, error) {
 		return nil, fmt.Errorf("unknown kind of job %q", j.Kind)
 	}
 	var out []worker
+	if j.crowded() {
+		c, err := newCrowd(j)
+		if err != nil {
+			return nil, err
+		}
+		return []worker{c}, nil
+	}
 	for i := range j.Producers {
 		p, err := newProducer(j, i)
 		if err != nil {

@@ -71,6 +71,9 @@ func TestJobs(t *testing.T) {
 		{"one in flight", false, job{Kind: "produce", Producers: 4, InFlight: 1, ValueBytes: 100, Measure: 30 * time.Second, MaxBytes: 20_000}, func(o *outcome) bool {
 			return o.ProducedBytes >= 20_000 && o.Ack.quantile(0.5) > 0
 		}},
+		{"a crowd", false, job{Kind: "produce", Producers: 16, InFlight: 1, ValueBytes: 100, Measure: 30 * time.Second, MaxBytes: 50_000}, func(o *outcome) bool {
+			return o.ProducedBytes >= 50_000 && o.Produces == o.Ack.Count && o.Ack.quantile(0.5) > 0
+		}},
 		{"fetch", true, job{Kind: "fetch", Consumers: 2, FetchBytes: 100_000, Measure: 30 * time.Second, MaxBytes: 3 << 20}, func(o *outcome) bool {
 			return o.FetchedBytes >= 3<<20 && o.Fetches == o.Fetch.Count && o.ProducedBytes == 0
 		}},

@@ -6,8 +6,10 @@ import (
 )
 
 const (
-	bulkSize    = 64 << 10 // a read buffer for frames that do not fit the connection's own
-	largestKept = 4 << 20  // larger buffers are left to the garbage collector
+	bulkSize    = 64 << 10 // a read buffer for frames that do not fit the connection's own, at least
+	bulkFrames  = 5        // frames like the largest so far that one should take, which is what Kafka's producer has on the way
+	bulkLimit   = 512 << 10
+	largestKept = 4 << 20 // larger buffers are left to the garbage collector
 )
 
 // buffer is memory for requests; its size is one of a ladder with four steps in each power of two, so that at most a fifth of it is unused.

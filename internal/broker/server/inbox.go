@@ -49,9 +49,10 @@ func (in *inbox) next(c *Conn) (frame []byte, why reason) {
 			if have >= sizePrefix+size {
 				in.start += sizePrefix + size
 				in.framesTaken = true
+				in.largest = max(in.largest, size)
 				return head[sizePrefix : sizePrefix+size : sizePrefix+size], open
 			}
-			if sizePrefix+size > bulkSize && in.paid() {
+			if sizePrefix+size > in.bulkBytes() && in.paid() {
 				return in.nextLarge(c, size)
 			}
 			if why := in.half(c, size, have); why != open {
@@ -89,10 +90,23 @@ func (in *inbox) letGo(c *Conn) {
 }
 
 func (in *inbox) leaveBulk(c *Conn) {
+	size := len(in.bulk.bytes)
 	in.bulk.free()
 	in.bulk = nil
 	in.buf = in.own[:]
-	c.release(bulkSize, forFrame)
+	c.release(int64(size), forFrame)
+}
+
+// bulkBytes is the size of the bulk buffer, or of the one that would be taken now: room for several frames like those that the connection has completed, so that
+// what is on its way together is read together.
+func (in *inbox) bulkBytes() int {
+	if in.bulk != nil {
+		return len(in.bulk.bytes)
+	}
+	if in.largest > bulkLimit {
+		return bulkSize // a frame of that size has a buffer of its own
+	}
+	return ladder(min(bulkFrames*in.largest, bulkLimit))
 }
 
 // judge refuses sizes that cannot be, and names other protocols by their first bytes.
@@ -121,19 +135,27 @@ func (in *inbox) half(c *Conn, size, have int) reason {
 	switch {
 	case in.bulk != nil:
 	case in.paid():
-		if err := c.reserve(bulkSize, forFrame, &c.readerWait); err != nil {
-			return c.starved(err)
+		bytes, reserved := in.bulkBytes(), false
+		if least := ladder(sizePrefix + size); bytes > least {
+			if reserved = c.tryReserve(int64(bytes), forFrame); !reserved { // memory is short: one frame at a time
+				bytes = least
+			}
 		}
-		in.enterBulk()
-	case in.filled && c.tryReserve(bulkSize, forFrame):
-		in.enterBulk() // the small buffer would do, with more system calls
+		if !reserved {
+			if err := c.reserve(int64(bytes), forFrame, &c.readerWait); err != nil {
+				return c.starved(err)
+			}
+		}
+		in.enterBulk(bytes)
+	case in.filled && c.tryReserve(int64(in.bulkBytes()), forFrame):
+		in.enterBulk(in.bulkBytes()) // the small buffer would do, with more system calls
 	}
 	in.compact()
 	return open
 }
 
-func (in *inbox) enterBulk() {
-	in.bulk = newBuffer(bulkSize)
+func (in *inbox) enterBulk(bytes int) {
+	in.bulk = newBuffer(bytes)
 	in.end = copy(in.bulk.bytes, in.buf[in.start:in.end])
 	in.start = 0
 	in.buf = in.bulk.bytes

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"unsafe"
 )
 
 // The journal's file begins with a page that says what it is; then come two halves of frames. See docs/format/journal.md.
@@ -51,12 +52,30 @@ type frame struct {
 }
 
 func (f *frame) reset() {
-	f.buf = append(f.buf[:0], make([]byte, frameHeaderSize)...)
+	f.room(frameHeaderSize - len(f.buf))
+	f.buf = f.buf[:frameHeaderSize]
+	clear(f.buf)
 	f.count = 0
+}
+
+// room makes room for n more bytes and the padding to a page. The memory begins at a page: a file that is open for direct writes takes no other.
+func (f *frame) room(n int) {
+	if need := len(f.buf) + n + journalPage; need > cap(f.buf) {
+		b := pages(max(need, 2*cap(f.buf)))
+		f.buf = b[:copy(b[:cap(b)], f.buf)]
+	}
+}
+
+// pages returns an empty slice whose memory begins at a page and has room for n bytes.
+func pages(n int) []byte {
+	b := make([]byte, n+journalPage)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (journalPage - 1)
+	return b[skip : skip : skip+n]
 }
 
 // append adds a write of p at a position of a log's segment.
 func (f *frame) append(log string, base, at int64, p []byte) {
+	f.room(2 + len(log) + 8 + 8 + 4 + len(p))
 	f.buf = binary.BigEndian.AppendUint16(f.buf, uint16(len(log)))
 	f.buf = append(f.buf, log...)
 	f.buf = binary.BigEndian.AppendUint64(f.buf, uint64(base))

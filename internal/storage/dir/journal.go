@@ -16,7 +16,7 @@ const (
 	// DefaultJournalAfter is how many rounds that would have gained by a journal pass before one is made.
 	DefaultJournalAfter = 64
 	// journalPerFile is how many bytes of a file it is cheaper to write twice than to sync by themselves; see docs/adr/0002-group-commit.md.
-	journalPerFile = 128 << 10
+	journalPerFile = 256 << 10
 	// spillBytes is the size at which a frame is written, and so the memory for it; a round may have several.
 	spillBytes = 1 << 20
 	// journalFreeFactor keeps a journal off a disk that has not this many times its size free.
@@ -48,12 +48,32 @@ type half struct {
 }
 
 func newJournal(d *Dir, f vfs.File, h journalHeader, sequence uint64) *journal {
-	j := &journal{dir: d, file: f, header: h, sequence: sequence, onDisk: sequence}
+	j := &journal{dir: d, file: direct(d.fs, f, filepath.Join(d.path, journalFile), h), header: h, sequence: sequence, onDisk: sequence}
 	for i := range j.halves {
 		j.halves[i].live = map[*Handle]string{}
 		j.halves[i].clean.Store(true)
 	}
 	return j
+}
+
+// direct opens a journal once more, past the page cache, where the file system can do that: then it returns that file and closes the other.
+func direct(fsys vfs.FS, f vfs.File, name string, h journalHeader) vfs.File {
+	opener, ok := fsys.(vfs.DirectOpener)
+	if !ok {
+		return f
+	}
+	g, err := opener.OpenDirect(name)
+	if err != nil {
+		return f
+	}
+	first := pages(journalPage)[:journalPage]
+	copy(first, h.encode())
+	if _, err := g.WriteAt(first, 0); err != nil { // the same bytes as before: only to see whether it is possible
+		_ = g.Close() // nothing is written that counts
+		return f
+	}
+	_ = f.Close() // all that it wrote is synced
+	return g
 }
 
 func (j *journal) start(half int) int64 { return journalPage + int64(half)*j.header.half }

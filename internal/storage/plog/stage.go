@@ -17,7 +17,7 @@ const flushEntries = 512
 const cacheFlushBytes = 64 << 20
 
 // gatherBelow is the size of pieces that are copied together before they are written.
-const gatherBelow = 64 << 10
+const gatherBelow = 16 << 10
 
 // staged is what a round captured of a log.
 type staged struct {

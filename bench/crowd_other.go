@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+// crowded is for systems with epoll; elsewhere each connection has a goroutine.
+func (j *job) crowded() bool { return false }
+
+func newCrowd(*job) (worker, error) { return nil, nil }
