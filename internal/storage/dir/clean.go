@@ -22,7 +22,8 @@ type cleanMarker struct {
 }
 
 // takeMarker reads the marker and removes it durably, so that a crash from now on is seen as one. An unreadable marker is a clean stop of an unknown epoch.
-func takeMarker(fsys vfs.FS, path string) (clean bool, epoch int64, err error) {
+// keep is for tests of the test harness.
+func takeMarker(fsys vfs.FS, path string, keep bool) (clean bool, epoch int64, err error) {
 	name := filepath.Join(path, cleanFile)
 	data, err := readFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,6 +35,9 @@ func takeMarker(fsys vfs.FS, path string) (clean bool, epoch int64, err error) {
 	marker := cleanMarker{BrokerEpoch: NoBrokerEpoch}
 	if json.Unmarshal(data, &marker) != nil {
 		marker.BrokerEpoch = NoBrokerEpoch
+	}
+	if keep {
+		return true, marker.BrokerEpoch, nil
 	}
 	if err := fsys.Remove(name); err != nil {
 		return false, NoBrokerEpoch, fmt.Errorf("remove %s: %w", name, err)

@@ -22,6 +22,9 @@ func (d *Dir) Close(brokerEpoch int64) error {
 		return ErrClosed
 	}
 	err := d.Err()
+	if err == nil && d.mutants&EarlyMarker != 0 {
+		err = writeMarker(d.fs, d.path, brokerEpoch)
+	}
 	if err == nil {
 		err = d.finalRound()
 	}

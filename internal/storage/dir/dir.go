@@ -226,7 +226,7 @@ func (d *Dir) load(want Meta) error {
 	if err := d.loadCheckpoints(); err != nil {
 		return err
 	}
-	if d.clean, d.epoch, err = takeMarker(d.fs, d.path); err != nil {
+	if d.clean, d.epoch, err = takeMarker(d.fs, d.path, d.mutants&KeepMarker != 0); err != nil {
 		return err
 	}
 	for _, f := range d.mu.found {

@@ -16,6 +16,8 @@ const (
 
 	frameMagic      = 0x4f4a4631
 	frameHeaderSize = 4 + 4 + 4 + 8 + 8 + 8 + 4
+	countBits       = 24 // of the number of writes; the rest of its field is how many frames of the round come before
+	maxAfter        = 1<<(32-countBits) - 1
 )
 
 var errFrame = errors.New("no frame")
@@ -85,15 +87,16 @@ func (f *frame) append(log string, base, at int64, p []byte) {
 	f.count++
 }
 
-// seal fills in the header and pads to whole pages. oldest is the sequence number of the first frame that a recovery must still apply.
-func (f *frame) seal(salt, sequence, oldest uint64) []byte {
+// seal fills in the header and pads to whole pages. oldest is the sequence number of the first frame that a recovery must still apply; after is how many frames right before
+// this one may not be on disk when this one is, because they are of the same round.
+func (f *frame) seal(salt, sequence, oldest uint64, after int) []byte {
 	b := f.buf
 	binary.BigEndian.PutUint32(b, frameMagic)
 	binary.BigEndian.PutUint32(b[4:], uint32(len(b)))
 	binary.BigEndian.PutUint64(b[12:], salt)
 	binary.BigEndian.PutUint64(b[20:], sequence)
 	binary.BigEndian.PutUint64(b[28:], oldest)
-	binary.BigEndian.PutUint32(b[36:], f.count)
+	binary.BigEndian.PutUint32(b[36:], f.count|uint32(min(after, maxAfter))<<countBits)
 	binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
 	if rest := len(b) % journalPage; rest != 0 {
 		b = append(b, zeroPage[:journalPage-rest]...)
@@ -109,6 +112,7 @@ type framed struct {
 	length           int64
 	sequence, oldest uint64
 	count            uint32
+	after            uint32
 }
 
 // padded is the room the frame takes.
@@ -119,7 +123,7 @@ func parseFrameHeader(p []byte, salt uint64, room int64) (framed, error) {
 	if len(p) < frameHeaderSize || binary.BigEndian.Uint32(p) != frameMagic || binary.BigEndian.Uint64(p[12:]) != salt {
 		return framed{}, errFrame
 	}
-	f := framed{int64(binary.BigEndian.Uint32(p[4:])), binary.BigEndian.Uint64(p[20:]), binary.BigEndian.Uint64(p[28:]), binary.BigEndian.Uint32(p[36:])}
+	f := framed{int64(binary.BigEndian.Uint32(p[4:])), binary.BigEndian.Uint64(p[20:]), binary.BigEndian.Uint64(p[28:]), binary.BigEndian.Uint32(p[36:]) & (1<<countBits - 1), binary.BigEndian.Uint32(p[36:]) >> countBits}
 	if f.length < frameHeaderSize || f.length > room || f.sequence == 0 || f.oldest > f.sequence {
 		return framed{}, errFrame
 	}

@@ -103,7 +103,7 @@ func (j *journal) spill(r *Round) (bool, error) {
 		h.first = j.sequence
 		h.clean.Store(false)
 	}
-	oldest, err := j.write(&r.frame)
+	oldest, err := j.write(&r.frame, r.frames)
 	if err != nil {
 		if NoSpace(err) { // a file system that does not write in place
 			return false, nil
@@ -114,6 +114,7 @@ func (j *journal) spill(r *Round) (bool, error) {
 		m.journaled = j.sequence - 1
 	}
 	r.oldest = oldest
+	r.frames++
 	r.framers = r.framers[:0]
 	r.frame.reset()
 	return true, nil
@@ -136,10 +137,10 @@ func (j *journal) commit(r *Round) (bool, error) {
 	return true, nil
 }
 
-// write puts a frame at the end of the current half; it returns the oldest frame that counts once this one is synced.
-func (j *journal) write(f *frame) (oldest uint64, err error) {
+// write puts a frame at the end of the current half, after so many of the same round; it returns the oldest frame that counts once this one is synced.
+func (j *journal) write(f *frame, after int) (oldest uint64, err error) {
 	oldest = j.oldest()
-	p := f.seal(j.header.salt, j.sequence, oldest)
+	p := f.seal(j.header.salt, j.sequence, oldest, after)
 	if _, err := j.file.WriteAt(p, j.start(j.current)+j.at); err != nil {
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
@@ -164,7 +165,7 @@ func (j *journal) sync(oldest uint64) error {
 func (j *journal) mark() error {
 	var empty frame
 	empty.reset()
-	oldest, err := j.write(&empty)
+	oldest, err := j.write(&empty, maxAfter)
 	if err != nil {
 		return err
 	}

@@ -22,4 +22,10 @@ const (
 	KeepJournal
 	// SkipReplay opens the logs without applying the journal.
 	SkipReplay
+	// EarlyMarker writes the marker of a clean stop before everything else is on disk.
+	EarlyMarker
+	// KeepMarker leaves the marker of a clean stop where it is at the next start.
+	KeepMarker
+	// ManifestLast replaces the manifest after the checkpoint files that it goes with.
+	ManifestLast
 )

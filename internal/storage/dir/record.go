@@ -76,6 +76,11 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	text := encodeOffsets(recovery)
 	sum := crc32.Checksum(text, castagnoli)
 	manifest := encodeManifest(known, entries, sum, d.recoverySum)
+	if d.mutants&ManifestLast != 0 {
+		if err := d.replaceCheckpoint(file{recoveryFile, text}); err != nil {
+			return err
+		}
+	}
 	if err := d.replaceCheckpoint(file{manifestFile, manifest}); err != nil {
 		return err
 	}

@@ -36,6 +36,14 @@ type replayer struct {
 	header journalHeader
 	open   map[string]vfs.File
 	writes int
+	strays []stray
+}
+
+// stray is a frame behind the end of a half's chain: a later frame of a round that a crash tore, one of an earlier life of the half, or one whose predecessor is damaged.
+type stray struct {
+	framed
+	at    int64 // in the file
+	holds bool
 }
 
 // chain is the frames of one half: consecutive sequence numbers, from its first.
@@ -69,6 +77,13 @@ func (p *replayer) run() (*journal, error) {
 		if len(c.frames) > 0 {
 			chains = append(chains, c)
 		}
+	}
+	newestSequence := uint64(0)
+	for _, c := range chains {
+		newestSequence = max(newestSequence, c.last().sequence)
+	}
+	if err := p.strayed(newestSequence); err != nil {
+		return nil, err
 	}
 	if len(chains) == 0 {
 		return newJournal(p.dir, p.file, p.header, 1), nil
@@ -107,19 +122,78 @@ func (p *replayer) read(half int) (chain, error) {
 		}
 		f, err := parseFrameHeader(fixed[:], p.header.salt, p.header.half-c.end)
 		if err != nil || len(c.frames) > 0 && f.sequence != c.last().sequence+1 {
-			return c, nil
+			return c, p.readStrays(start, c.end)
 		}
-		whole := make([]byte, f.length)
-		if _, err := p.file.ReadAt(whole, start+c.end); err != nil {
+		holds, err := p.holds(f, start+c.end)
+		if err != nil {
 			return c, err
 		}
-		if !frameHolds(whole) {
-			return c, nil // the last one, torn
+		if !holds {
+			return c, p.readStrays(start, c.end)
 		}
 		c.frames = append(c.frames, f)
 		c.end += f.padded()
 	}
 	return c, nil
+}
+
+func (p *replayer) holds(f framed, at int64) (bool, error) {
+	whole := make([]byte, f.length)
+	if _, err := p.file.ReadAt(whole, at); err != nil {
+		return false, err
+	}
+	return frameHolds(whole), nil
+}
+
+// readStrays finds the frames of a half from a position on.
+func (p *replayer) readStrays(start, from int64) error {
+	var fixed [frameHeaderSize]byte
+	for at := from; at+journalPage <= p.header.half; at += journalPage {
+		if _, err := p.file.ReadAt(fixed[:], start+at); err != nil {
+			return err
+		}
+		f, err := parseFrameHeader(fixed[:], p.header.salt, p.header.half-at)
+		if err != nil {
+			continue
+		}
+		holds, err := p.holds(f, start+at)
+		if err != nil {
+			return err
+		}
+		p.strays = append(p.strays, stray{f, start + at, holds})
+		if holds {
+			at += f.padded() - journalPage
+		}
+	}
+	return nil
+}
+
+// strayed refuses a journal in which a frame is missing that was synced, as a later one proves, and wipes later frames of a round that was torn: with the next frames they
+// could make a chain again.
+func (p *replayer) strayed(newest uint64) error {
+	wiped := false
+	for _, s := range p.strays {
+		if s.sequence <= newest {
+			continue // of an earlier life of the half
+		}
+		if s.holds && s.sequence > uint64(s.after)+1 {
+			synced := s.sequence - uint64(s.after) - 1
+			if missing := max(newest+1, s.oldest); missing <= synced {
+				return fmt.Errorf("frame %d is damaged, and needed: acknowledged records may be in it; check the disk, and restore the file or remove it to go on without", missing)
+			}
+		}
+		if _, err := p.file.WriteAt(zeroPage[:], s.at); err != nil {
+			return err
+		}
+		wiped = true
+	}
+	if !wiped {
+		return nil
+	}
+	if err := p.dir.syncOne(p.file); err != nil {
+		return &syncError{err}
+	}
+	return nil
 }
 
 // apply brings every frame from oldest on to the segments, in order. All of them must be there: each was synced before the next was written.

@@ -28,6 +28,7 @@ type Round struct {
 	appended int64   // bytes seen in Append
 	frame    frame
 	framers  []*Member  // whose bytes the frame has
+	frames   int        // written in this round
 	covered  []syncFile // files that need no sync of their own if the frames are synced
 	oldest   uint64
 }
@@ -161,7 +162,7 @@ func (r *Round) Mutants() Mutants { return r.dir.mutants }
 
 // begin makes the round ready for so many logs.
 func (r *Round) begin(now time.Time, logs int) {
-	r.now = now
+	r.now, r.frames = now, 0
 	j := r.dir.journal
 	if r.framing = j != nil; r.framing {
 		r.frame.reset()
