@@ -135,7 +135,7 @@ func parseTime(p []byte) timeEntry {
 }
 
 // searchBlock is how many entries are read at once at the end of a search in a file.
-const searchBlock = 64
+const searchBlock = 512
 
 // searchFile returns the last of count entries for which keep holds, given that it holds for a prefix of them. Single entries are read until few are left, then
 // those at once.
@@ -157,12 +157,9 @@ func searchFile[T any](f vfs.File, count int32, size int, parse func([]byte) T, 
 	if err := readFull(f, block, int64(low)*int64(size)); err != nil {
 		return found, false, err
 	}
-	for ; len(block) > 0; block = block[size:] {
-		e := parse(block[:size])
-		if !keep(e) {
-			break
-		}
-		found, ok = e, true
+	at := func(i int) T { return parse(block[i*size : (i+1)*size]) }
+	if n := sort.Search(high-low, func(i int) bool { return !keep(at(i)) }); n > 0 {
+		found, ok = at(n-1), true
 	}
 	return found, ok, nil
 }
