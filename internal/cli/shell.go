@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 failed, 2 the command line was not understood, 130 interru
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkFlags() }
 	s.asNode(root, noFile)
-	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.versionCommand())
+	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.logCommand(), s.versionCommand())
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{tableOutput, jsonOutput}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("bootstrap-server", cobra.NoFileCompletions))
 	must(root.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions))

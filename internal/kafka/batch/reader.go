@@ -85,6 +85,9 @@ func (r *Reader) end() {
 // Record is the record that Next went to; its slices are valid until the next Reset, and no longer than the batch.
 func (r *Reader) Record() Record { return r.record }
 
+// Control tells whether the records are those of a control batch.
+func (r *Reader) Control() bool { return r.batch != nil && r.batch.IsControl() }
+
 // Err says why Next returned false; nil at the regular end.
 func (r *Reader) Err() error { return r.err }
 

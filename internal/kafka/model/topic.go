@@ -16,6 +16,9 @@ var MetadataTopicID = TopicID{15: 1}
 // String returns the 22 characters of unpadded base64url that Kafka prints.
 func (id TopicID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
+// MarshalText makes String's form the id's in JSON too.
+func (id TopicID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // IsZero tells whether the id is Kafka's ZERO_UUID.
 func (id TopicID) IsZero() bool { return id == TopicID{} }
 
