@@ -36,7 +36,7 @@ func (s *shell) consumeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "consume TOPIC…", Short: "Print records, now and as they come",
 		Long: `Print the records of topics: from the end on, or from where --from says. With --group the group's committed offsets come first, --from is for partitions
-without one, and what was printed is committed. Without --follow the verb ends where the topics ended when it began.
+without one, and what was printed is committed. With --follow=false the verb ends where the topics ended when it began.
 
 Positions: ` + positionForms + `.
 

@@ -19,7 +19,7 @@ var topicRows = []row{
 	{"file.delete.delay.ms", Long, "60000", atLeast(0), Medium, ClusterWide, Acts,
 		"How long the files of a deleted segment or topic stay on disk after they have left the log."},
 	{"flush.messages", Long, "9223372036854775807", atLeast(1), Medium, ClusterWide, Acts,
-		"With ottla.durability=cache, a sync is forced after this many records; with sync every append is synced anyway."},
+		"With ottla.durability=cache, a sync is forced after this many records, and the record that forces it is acknowledged after it; with sync every append is synced anyway."},
 	{"flush.ms", Long, "9223372036854775807", atLeast(0), Medium, ClusterWide, Acts,
 		"With ottla.durability=cache, records stay unsynced at most this long; with sync every append is synced anyway."},
 	{"follower.replication.throttled.replicas", List, "", throttledReplicas{}, Medium, ClusterWide, noReplication,
