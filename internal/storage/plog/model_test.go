@@ -2,8 +2,12 @@ package plog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -12,10 +16,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAgainstASlice drives a log and a slice of batches with the same random operations, power cuts and restarts among them, and compares what they hold.
+// TestAgainstASlice drives a log and a slice of batches with the same random operations, power cuts and restarts among them, and compares what they hold. OTTLA_LONG is how many
+// operations it does at least, for instance 10000000; each round of checks has a seed of its own, which a failure prints.
 func TestAgainstASlice(t *testing.T) {
+	least, err := strconv.ParseInt(cmp.Or(os.Getenv("OTTLA_LONG"), "0"), 10, 64)
+	if err != nil {
+		t.Fatalf("OTTLA_LONG: %v", err)
+	}
+	var operations atomic.Int64
+	for again := true; again && !t.Failed(); again = operations.Load() < least {
+		againstASlice(t, &operations)
+	}
+	t.Logf("%d operations", operations.Load())
+}
+
+func againstASlice(t *testing.T, operations *atomic.Int64) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &twin{mem: vfs.NewMem(), config: testConfig(), acked: promise{states: []logical{{}}}}
+		m := &twin{mem: vfs.NewMem(), config: testConfig(), acked: promise{states: []logical{{}}}, operations: operations}
 		m.config.SegmentBytes = rapid.SampledFrom([]int64{4000, 9000, 1 << 20}).Draw(t, "segment.bytes")
 		m.options = dir.Options{CheckpointBytes: rapid.SampledFrom([]int64{1, 3000, 1 << 20}).Draw(t, "checkpoint"), JournalBytes: -1}
 		if rapid.Bool().Draw(t, "journal") {
@@ -51,6 +68,8 @@ type twin struct {
 	acked   promise // what a crash must keep
 	clock   int64
 	epoch   int32
+
+	operations *atomic.Int64
 }
 
 func (m *twin) state() logical {
@@ -237,6 +256,7 @@ func (m *twin) crash(t *rapid.T, cut func()) {
 }
 
 func (m *twin) check(t *rapid.T) {
+	m.operations.Add(1)
 	if m.x.StartOffset() != m.start || m.x.EndOffset() != m.end {
 		t.Fatalf("the log has offsets %d to %d, want %d to %d", m.x.StartOffset(), m.x.EndOffset(), m.start, m.end)
 	}

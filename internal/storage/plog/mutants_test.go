@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -85,15 +86,21 @@ func TestCrashDuringEverything(t *testing.T) {
 }
 
 func testCrashDuringEverything(t *testing.T, journal func(dir.Options) dir.Options) {
-	for attempt := range uint64(2) {
-		c, err := crashed(t, journal(dir.Options{CheckpointBytes: 2500}), testConfig(), someSeeds(2), func(x *logAndDir, h *history) error {
+	enough := 5000 // of each way, of what CI tries every time
+	if os.Getenv("OTTLA_LONG") != "" {
+		enough = 50_000
+	}
+	images := 0
+	for attempt := uint64(0); images < enough; attempt++ {
+		c, err := crashed(t, journal(dir.Options{CheckpointBytes: 2500}), testConfig(), someSeeds(6), func(x *logAndDir, h *history) error {
 			return everything(x, h, rand.New(rand.NewPCG(attempt, 7)))
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d power cuts", c.images)
+		images += c.images
 	}
+	t.Logf("%d power cuts", images)
 }
 
 // Rot below the recovery point must be found and kept; a recovery that cuts there loses what was acknowledged.

@@ -1,0 +1,236 @@
+package plog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// bounded runs a parser and fails when it takes more time or memory than its input explains.
+func bounded(t *testing.T, data []byte, parse func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	parse()
+	took := time.Since(began)
+	runtime.ReadMemStats(&after)
+	if limit := uint64(64*len(data) + 256<<10); after.TotalAlloc-before.TotalAlloc > limit {
+		t.Fatalf("%d bytes of input took %d bytes of memory, more than %d", len(data), after.TotalAlloc-before.TotalAlloc, limit)
+	}
+	if limit := 5*time.Second + time.Duration(len(data))*time.Microsecond; took > limit { // far above what a busy machine adds
+		t.Fatalf("%d bytes of input took %v", len(data), took)
+	}
+}
+
+func FuzzState(f *testing.F) {
+	state := []byte{stateVersion}
+	state = append(state, testID[:]...)
+	state = binary.BigEndian.AppendUint64(state, 3)
+	state = binary.BigEndian.AppendUint32(state, 1)
+	x := segmentState{base: 0, size: 100, summary: emptySummary, entries: 1, times: -1, lastTime: -1}
+	state = x.append(state)
+	state = binary.BigEndian.AppendUint32(state, 1)
+	state = binary.BigEndian.AppendUint32(state, 7)
+	state = binary.BigEndian.AppendUint64(state, 0)
+	p := newProducer()
+	p.add(appended{lastSequence: 3, offsetDelta: 2, lastOffset: 9, timestamp: 5})
+	f.Add(appendProducers(state, producers{5: p}))
+	f.Add(appendProducers(state, nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var st *logState
+		var err error
+		bounded(t, data, func() { st, err = parseState(data) })
+		if err != nil {
+			return
+		}
+		again, err := parseState(encodeState(st))
+		if err != nil {
+			t.Fatalf("what was read cannot be read again: %v", err)
+		}
+		if again.id != st.id || again.snapshot != st.snapshot || !slices.Equal(again.segments, st.segments) || !slices.Equal(again.epochs, st.epochs) || !sameProducers(again.producers, st.producers) {
+			t.Fatalf("%+v became %+v", st, again)
+		}
+	})
+}
+
+// encodeState is what encodeStateLocked makes of an open log.
+func encodeState(st *logState) []byte {
+	out := append([]byte{stateVersion}, st.id[:]...)
+	out = binary.BigEndian.AppendUint64(out, uint64(st.snapshot))
+	out = binary.BigEndian.AppendUint32(out, uint32(len(st.segments)))
+	for i := range st.segments {
+		out = st.segments[i].append(out)
+	}
+	out = binary.BigEndian.AppendUint32(out, uint32(len(st.epochs)))
+	for _, e := range st.epochs {
+		out = binary.BigEndian.AppendUint32(out, uint32(e.epoch))
+		out = binary.BigEndian.AppendUint64(out, uint64(e.start))
+	}
+	return appendProducers(out, st.producers)
+}
+
+// sameProducers compares what the formats keep.
+func sameProducers(a, b producers) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for id, p := range a {
+		q := b[id]
+		if q == nil || p.epoch != q.epoch || p.coordinatorEpoch != q.coordinatorEpoch || p.timestamp != q.timestamp || p.txnFirst != q.txnFirst || !slices.Equal(p.batches[:p.count], q.batches[:q.count]) {
+			return false
+		}
+	}
+	return true
+}
+
+func FuzzSnapshot(f *testing.F) {
+	p := newProducer()
+	p.add(appended{lastSequence: 3, offsetDelta: 2, lastOffset: 9, timestamp: 5})
+	f.Add(encodeSnapshot(producers{5: p, -1: newProducer()}))
+	f.Add(encodeSnapshot(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = slices.Clone(data)
+		if len(data) >= snapshotHeaderSize { // the checksum must not keep the fuzzer out
+			binary.BigEndian.PutUint32(data[2:], crc32.Checksum(data[6:], castagnoli))
+		}
+		var ps producers
+		var err error
+		bounded(t, data, func() { ps, err = parseSnapshot(data) })
+		if err != nil {
+			return
+		}
+		again, err := parseSnapshot(encodeSnapshot(ps))
+		if err != nil || !sameProducers(ps, again) {
+			t.Fatalf("%v became %v: %v", ps, again, err)
+		}
+	})
+}
+
+func FuzzEpochs(f *testing.F) {
+	f.Add([]byte("0\n2\n3 0\n5 17\n"))
+	f.Add([]byte("0\n0\n"))
+	f.Add([]byte("0\n1\n-1 0\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var e epochs
+		var err error
+		bounded(t, data, func() { e, err = parseEpochs(data) })
+		if err != nil {
+			return
+		}
+		if again, err := parseEpochs(e.encode()); err != nil || !slices.Equal(e, again) {
+			t.Fatalf("%v became %v: %v", e, again, err)
+		}
+	})
+}
+
+func FuzzIdentity(f *testing.F) {
+	f.Add(encodeIdentity(testID))
+	f.Add([]byte("version: 0\ntopic_id: x"))
+	f.Add(make([]byte, 40))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var id model.TopicID
+		var err error
+		bounded(t, data, func() { id, err = parseIdentity(data) })
+		if err != nil {
+			return
+		}
+		if again, err := parseIdentity(encodeIdentity(id)); err != nil || again != id {
+			t.Fatalf("%v became %v: %v", id, again, err)
+		}
+	})
+}
+
+func FuzzIndexEntries(f *testing.F) {
+	f.Add(encodeEntries([]indexEntry{{1, 2}, {3, 4}}), encodeTimes([]timeEntry{{5, 6}, {7, 8}}), uint32(2))
+	f.Fuzz(func(t *testing.T, data, times []byte, ask uint32) {
+		var entries []indexEntry
+		for p := data; len(p) >= indexEntrySize; p = p[indexEntrySize:] {
+			entries = append(entries, parseEntry(p))
+		}
+		var stamps []timeEntry
+		for p := times; len(p) >= timeEntrySize; p = p[timeEntrySize:] {
+			stamps = append(stamps, parseTime(p))
+		}
+		if !bytes.Equal(encodeEntries(entries), data[:len(entries)*indexEntrySize]) || !bytes.Equal(encodeTimes(stamps), times[:len(stamps)*timeEntrySize]) {
+			t.Fatal("entries came back as other bytes")
+		}
+		mem := vfs.NewMem()
+		file, err := mem.Create("/index")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		keep := func(e indexEntry) bool { return e.offset <= ask }
+		found, ok, err := searchFile(file, int32(len(entries)), indexEntrySize, parseEntry, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sorted := slices.IsSortedFunc(entries, func(a, b indexEntry) int { return int(int64(a.offset) - int64(b.offset)) })
+		n := 0
+		for n < len(entries) && keep(entries[n]) {
+			n++
+		}
+		if sorted && (ok != (n > 0) || ok && found != entries[n-1]) {
+			t.Fatalf("looking for %d among %v: %v %v", ask, entries, found, ok)
+		}
+	})
+}
+
+// FuzzIndexFiles gives a sealed segment index files of any content: every batch is found all the same, and every time.
+func FuzzIndexFiles(f *testing.F) {
+	mem, want := filled(f, 40)
+	index, err := readSmall(mem, filepath.Join(testDir, testName, fileName(0, indexSuffix)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	times, err := readSmall(mem, filepath.Join(testDir, testName, fileName(0, timeIndexSuffix)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(index, times)
+	f.Add(make([]byte, len(index)), make([]byte, len(times)))
+	f.Fuzz(func(t *testing.T, index, times []byte) {
+		image := mem.Crash(vfs.KeepUnsynced)
+		for name, data := range map[string][]byte{fileName(0, indexSuffix): index, fileName(0, timeIndexSuffix): times} {
+			file, err := image.Open(filepath.Join(testDir, testName, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Truncate(0); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := file.WriteAt(data, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x := openOn(t, image, dir.Options{}, testConfig())
+		got, err := x.all(0, x.EndOffset(), 900)
+		if err == nil {
+			err = sameBatches(want, got)
+		}
+		if err == nil {
+			err = x.wellFormed()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.d.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
