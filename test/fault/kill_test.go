@@ -33,6 +33,8 @@ type load struct {
 	trimmer   *trimmer
 	ids       *producerIDs
 	solos     []*solo
+	plains    []*plain
+	settings  *settings
 	idsEnded  chan struct{}
 
 	stopProducing context.CancelFunc
@@ -63,6 +65,7 @@ func TestKill(t *testing.T) {
 
 	var restarts []time.Duration
 	hits, early := 0, 0
+	settled := work.awaitMembers(t, p)
 	for i := range kills {
 		work.awaitProgress(t, p)
 		pause(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
@@ -79,7 +82,11 @@ func TestKill(t *testing.T) {
 			early++
 		}
 		p = run(t, l)
-		restarts = append(restarts, p.serving())
+		p.serving()
+		if err := firstProduce(p.address, probed); err != nil {
+			t.Fatalf("the first record after a restart: %v\n%s", err, p.tail())
+		}
+		restarts = append(restarts, time.Since(p.began))
 		work.check(t, p)
 		if i%25 == 24 {
 			work.checkRecords(t, p)
@@ -89,12 +96,47 @@ func TestKill(t *testing.T) {
 		t.Fatalf("test not valid: only %d of %d kills hit while records were on their way", hits, kills)
 	}
 	work.finish(t, p)
+	if now := work.moves(); now != settled { // nobody joined or left, so nobody may have been made to
+		t.Errorf("the live group was assigned %d times before the kills, %d times after them", settled, now)
+	}
 	p.healthy()
 	p.stop()
 	slices.Sort(restarts)
-	t.Logf("%d kills, %d of them with records on their way, %d more during recovery; restart: median %v, slowest %v", kills, hits, early, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
+	t.Logf("%d kills, %d of them with records on their way, %d more during recovery; restart to the first acknowledged record: median %v, slowest %v", kills, hits, early, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
 	t.Log(work.summary())
 	within(t, "slowest restart after a kill", restarts[len(restarts)-1], time.Second)
+}
+
+// probed is a topic that only the first record after each restart is written to.
+const probed = "probed"
+
+// awaitMembers waits until the live group is whole and still, and returns how often it was assigned until then.
+func (w *load) awaitMembers(t *testing.T, p *process) int64 {
+	t.Helper()
+	c := caller{address: p.address}
+	defer c.close()
+	eventually(t, "the live group is stable\n"+p.tail(), 30*time.Second, func() bool {
+		req := kmsg.NewPtrDescribeGroupsRequest()
+		req.Groups = []string{liveGroup}
+		resp, err := do[*kmsg.DescribeGroupsResponse](t.Context(), &c, 5, req)
+		return err == nil && resp.Groups[0].State == "Stable" && len(resp.Groups[0].Members) == len(w.members) && w.held() == len(w.places)
+	})
+	return w.moves()
+}
+
+// held is how many partitions the members have.
+func (w *load) held() (n int) {
+	for _, m := range w.members {
+		n += int(m.held.Load())
+	}
+	return n
+}
+
+func (w *load) moves() (n int64) {
+	for _, m := range w.members {
+		n += m.moves.Load()
+	}
+	return n
 }
 
 func beginLoad(t *testing.T, address string, seed uint64) *load {
@@ -115,6 +157,7 @@ func beginLoad(t *testing.T, address string, seed uint64) *load {
 		}
 	}
 	mustCreate(t, ctx, &c, trimmed, 1)
+	mustCreate(t, ctx, &c, probed, 1)
 
 	rest, stopRest := context.WithCancel(context.Background())
 	producing, stopProducing := context.WithCancel(context.Background())
@@ -127,6 +170,13 @@ func beginLoad(t *testing.T, address string, seed uint64) *load {
 		w.producers = append(w.producers, p)
 		w.producing.Go(func() { p.run(producing, seed) })
 	}
+	for i := range 2 {
+		p := newPlain(10+i, address, w.places, w.ledger, seed)
+		w.plains = append(w.plains, p)
+		w.producing.Go(func() { p.run(producing) })
+	}
+	w.settings = newSettings(address, w.ledger)
+	go w.settings.run(rest)
 	for range 2 {
 		m, err := newMember(address, topics, w.ledger)
 		if err != nil {
@@ -179,7 +229,10 @@ func (w *load) steps() (n int64) {
 	for _, s := range w.solos {
 		n += s.done.Load()
 	}
-	return n + w.trimmer.done.Load()
+	for _, p := range w.plains {
+		n += p.done.Load()
+	}
+	return n + w.trimmer.done.Load() + w.settings.done.Load()
 }
 
 // check looks at the faults that the load itself has found, and at the committed offsets.
@@ -190,8 +243,10 @@ func (w *load) check(t *testing.T, p *process) {
 	defer cancel()
 	c := caller{address: p.address}
 	defer c.close()
-	if err := auditCommits(ctx, &c, liveGroup, promised); err != nil {
+	if have, err := auditCommits(ctx, &c, liveGroup, promised); err != nil {
 		w.ledger.fault("%v", err)
+	} else {
+		w.ledger.show(have)
 	}
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
@@ -267,11 +322,16 @@ func ignoreGone(c *churn) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return c.readBack(ctx)
+	for partition := range int32(c.may[0].partitions) {
+		if err := c.readBack(ctx, partition); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *load) endings() []chan struct{} {
-	out := []chan struct{}{w.trimmer.ended, w.idsEnded}
+	out := []chan struct{}{w.trimmer.ended, w.settings.ended, w.idsEnded}
 	for _, m := range w.members {
 		out = append(out, m.ended)
 	}
@@ -301,16 +361,19 @@ func (w *load) end() {
 }
 
 func (w *load) summary() string {
-	var moves int64
-	for _, m := range w.members {
-		moves += m.moves.Load()
-	}
-	steps := int64(0)
+	var steps, plains, deletions int64
 	for _, c := range w.churns {
 		steps += c.done.Load()
 	}
-	return fmt.Sprintf("%d records acknowledged, %d consumed, %d commits, %d steps on churned topics, %d deletions of records, %d lone commits, %d producer ids, %d assignments",
-		w.ledger.acked.Load(), w.ledger.consumed.Load(), w.ledger.commits.Load(), steps, w.trimmer.done.Load(), w.solos[0].done.Load()+w.solos[1].done.Load(), w.ids.count(), moves)
+	for _, p := range w.plains {
+		plains += p.done.Load()
+	}
+	for _, s := range w.solos {
+		deletions += s.deleted.Load()
+	}
+	return fmt.Sprintf("%d records acknowledged (%d plain requests among them), %d consumed, %d commits, %d steps on churned topics, %d altered broker configs, %d deletions of records, %d lone commits, %d deleted groups, %d producer ids, %d assignments",
+		w.ledger.acked.Load(), plains, w.ledger.consumed.Load(), w.ledger.commits.Load(), steps, w.settings.done.Load(), w.trimmer.done.Load(),
+		w.solos[0].done.Load()+w.solos[1].done.Load(), deletions, w.ids.count(), w.moves())
 }
 
 // TestMemberSurvivesKill: a member that only heartbeats is still a member, in the same generation, after a SIGKILL.

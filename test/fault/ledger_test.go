@@ -5,6 +5,9 @@ package fault
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,10 +71,10 @@ func TestLedgerFindsBrokenPromises(t *testing.T) {
 		resp, err := do[*kmsg.OffsetCommitResponse](ctx, c, 9, commit)
 		return err == nil && resp.Topics[0].Partitions[0].ErrorCode == 0
 	})
-	if err := auditCommits(ctx, c, "g", map[place]int64{at: 2}); err != nil {
+	if _, err := auditCommits(ctx, c, "g", map[place]int64{at: 2}); err != nil {
 		t.Error(err)
 	}
-	if err := auditCommits(ctx, c, "g", map[place]int64{at: 3}); err == nil {
+	if _, err := auditCommits(ctx, c, "g", map[place]int64{at: 3}); err == nil {
 		t.Error("a committed offset that went back is not found")
 	}
 	doubled := newLedger() // last, because it stays in the log
@@ -114,15 +117,90 @@ func TestChurnFindsBrokenPromises(t *testing.T) {
 	if err := c.fill(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c.acked[5] = "never there"
-	if err := c.readBack(ctx); err == nil {
+	used := slices.Collect(maps.Keys(c.acked))
+	if len(used) != 1 {
+		t.Fatalf("one record was written, to partitions %v", used)
+	}
+	c.acked[used[0]][5] = "never there"
+	if err := c.readBack(ctx, used[0]); err == nil {
 		t.Error("a missing record is not noticed")
 	}
-	delete(c.acked, 5)
+	delete(c.acked[used[0]], 5)
 	c.may[0].id = [16]byte{9}
-	if err := c.readBack(ctx); err == nil {
+	if err := c.readBack(ctx, used[0]); err == nil {
 		t.Error("a record of another life is not noticed")
 	}
+	p.stop()
+}
+
+// TestOthersFindBrokenPromises: those who delete records, commit alone and alter the brokers' configs notice what went back or came back.
+func TestOthersFindBrokenPromises(t *testing.T) {
+	p := start(t, launch{dir: t.TempDir()})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	setup := &caller{address: p.address}
+	defer setup.close()
+	mustCreate(t, ctx, setup, trimmed, 1)
+	notices := func(what string, word string, err error) {
+		t.Helper()
+		if err == nil || errors.Is(err, errUnknown) || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	d := newTrimmer(p.address, newLedger(), 1)
+	defer d.close()
+	for range 3 {
+		if err := d.turn(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	low := d.low
+	d.low = low + 1
+	notices("deleted records that are back", "now the log starts at", d.turn(ctx))
+	d.low = low + 1
+	notices("a deleted record that can be read", "a fetch of the deleted offset", d.lookBelow(ctx))
+	d.low = low
+	d.acked[low] = "something else"
+	notices("a changed record", "above the deleted", d.turn(ctx))
+
+	s := newSolo(p.address, "solo", newLedger())
+	defer s.close()
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.CoordinatorKey = "solo"
+	if _, err := do[*kmsg.FindCoordinatorResponse](ctx, setup, 3, find); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "commits are taken", 20*time.Second, func() bool {
+		if err := s.turn(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return s.done.Load() > 20
+	})
+	if err := s.look(ctx); err != nil {
+		t.Fatal(err)
+	}
+	sent := s.sent
+	s.low, s.sent = sent+1, sent+1
+	notices("an offset that went back", "committed is", s.look(ctx))
+	s.low, s.sent = 1, sent-1
+	notices("an offset that was never sent", "committed is", s.look(ctx))
+	s.low, s.sent, s.absent = 1, sent, false
+	if err := s.remove(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.low, s.absent = 1, false
+	notices("an offset that is gone", "committed is -1", s.look(ctx))
+
+	k := newSettings(p.address, newLedger())
+	defer k.close()
+	for range 6 { // setting and unsetting
+		if err := k.turn(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.may = []string{""}
+	notices("a changed config", settingsKey, k.look(ctx))
 	p.stop()
 }
 

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,8 +35,8 @@ type churn struct {
 	rng    *rand.Rand
 	// may are the shapes that the topic can have: one, or two after a step whose outcome is unknown. A new topic of unknown id has the zero id.
 	may []shape
-	// acked are the records of the topic's present life that were acknowledged: offset → value. gone are ids of lives that have ended.
-	acked map[int64]string
+	// acked are the records of the topic's present life that were acknowledged: partition → offset → value. gone are ids of lives that have ended.
+	acked map[int32]map[int64]string
 	gone  map[model.TopicID]bool
 	wrote int
 	done  atomic.Int64 // acknowledged steps
@@ -97,7 +97,7 @@ func (c *churn) look(ctx context.Context) error {
 		if old := c.may[0].id; old != (model.TopicID{}) && old != have.id {
 			c.gone[old] = true
 		}
-		c.acked = map[int64]string{}
+		c.acked = map[int32]map[int64]string{}
 	}
 	c.may = []shape{have}
 	return nil
@@ -167,7 +167,7 @@ func (c *churn) create(ctx context.Context) error {
 	if c.gone[after.id] {
 		return fmt.Errorf("the id %v is given again", after.id)
 	}
-	c.acked = map[int64]string{}
+	c.acked = map[int32]map[int64]string{}
 	return c.step("create", nil, resp.Topics[0].ErrorCode, after)
 }
 
@@ -211,6 +211,9 @@ func (c *churn) alter(ctx context.Context, now shape) error {
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, c.name
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	config.Name, config.Value = "retention.ms", &after.retention
+	if c.rng.IntN(4) == 0 {
+		after.retention, config.Op, config.Value = "", kmsg.IncrementalAlterConfigOpDelete, nil
+	}
 	resource.Configs = append(resource.Configs, config)
 	req.Resources = append(req.Resources, resource)
 	resp, err := do[*kmsg.IncrementalAlterConfigsResponse](ctx, &c.caller, 1, req)
@@ -220,31 +223,36 @@ func (c *churn) alter(ctx context.Context, now shape) error {
 	return c.step("alter", nil, resp.Resources[0].ErrorCode, after)
 }
 
-// fill produces a record that names the topic's life, then reads the partition: no record of an earlier life, every acknowledged one of this life.
+// fill produces a record that names the topic's life to one of its partitions, then reads the partition: no record of an earlier life, every acknowledged one of
+// this life.
 func (c *churn) fill(ctx context.Context) error {
 	c.wrote++
+	partition := int32(c.rng.IntN(c.may[0].partitions))
 	value := c.may[0].id.String() + "/" + strconv.Itoa(c.wrote)
-	resp, err := do[*kmsg.ProduceResponse](ctx, &c.caller, 9, produceRequest(c.name, 0, -1, batchOf(value)))
+	resp, err := do[*kmsg.ProduceResponse](ctx, &c.caller, 9, produceRequest(c.name, partition, -1, batchOf(value)))
 	if err != nil {
 		return err
 	}
 	p := resp.Topics[0].Partitions[0]
 	switch code := model.ErrorCode(p.ErrorCode); code {
 	case model.None:
-		c.acked[p.BaseOffset] = value
+		if c.acked[partition] == nil {
+			c.acked[partition] = map[int64]string{}
+		}
+		c.acked[partition][p.BaseOffset] = value
 		c.done.Add(1)
 	case model.UnknownTopicOrPartition, model.NotLeaderForPartition:
 		return nil // a topic of that name is still being removed; clients try again
 	default:
 		return fmt.Errorf("produce: %v", code)
 	}
-	return c.readBack(ctx)
+	return c.readBack(ctx, partition)
 }
 
-func (c *churn) readBack(ctx context.Context) error {
+func (c *churn) readBack(ctx context.Context, partition int32) error {
 	seen := map[int64]string{}
-	for at, want := int64(0), int64(len(c.acked)); at < want; {
-		resp, err := read[*kmsg.FetchResponse](ctx, &c.caller, 12, fetchRequest(c.name, 0, at))
+	for at, want := int64(0), int64(len(c.acked[partition])); at < want; {
+		resp, err := read[*kmsg.FetchResponse](ctx, &c.caller, 12, fetchRequest(c.name, partition, at))
 		if err != nil {
 			return err
 		}
@@ -270,7 +278,7 @@ func (c *churn) readBack(ctx context.Context) error {
 			return fmt.Errorf("offset %d has %q of another life; this is %s", offset, value, life)
 		}
 	}
-	for offset, value := range c.acked {
+	for offset, value := range c.acked[partition] {
 		if seen[offset] != value {
 			return fmt.Errorf("offset %d has %q, acknowledged was %q", offset, seen[offset], value)
 		}
@@ -283,7 +291,9 @@ type trimmer struct {
 	caller
 	ledger *ledger
 	rng    *rand.Rand
-	low    int64 // acknowledged
+	low    int64 // acknowledged or seen
+	wrote  int
+	acked  map[int64]string // records that were acknowledged and not deleted
 	done   atomic.Int64
 	ended  chan struct{}
 }
@@ -291,7 +301,7 @@ type trimmer struct {
 const trimmed = "trimmed"
 
 func newTrimmer(address string, l *ledger, seed uint64) *trimmer {
-	return &trimmer{caller: caller{address: address}, ledger: l, rng: rand.New(rand.NewPCG(seed, 3)), ended: make(chan struct{})}
+	return &trimmer{caller: caller{address: address}, ledger: l, rng: rand.New(rand.NewPCG(seed, 3)), acked: map[int64]string{}, ended: make(chan struct{})}
 }
 
 func (d *trimmer) run(ctx context.Context) {
@@ -310,21 +320,68 @@ func (d *trimmer) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if at := earliest.Topics[0].Partitions[0]; at.ErrorCode != 0 || at.Offset < d.low {
+	at := earliest.Topics[0].Partitions[0]
+	if at.ErrorCode != 0 || at.Offset < d.low {
 		return fmt.Errorf("records below %d were deleted, now the log starts at %d (%v)", d.low, at.Offset, model.ErrorCode(at.ErrorCode))
 	}
-	if d.low > 0 {
-		resp, err := read[*kmsg.FetchResponse](ctx, &d.caller, 12, fetchRequest(trimmed, 0, d.low-1))
-		if err != nil {
-			return err
-		}
-		if p := resp.Topics[0].Partitions[0]; model.ErrorCode(p.ErrorCode) != model.OffsetOutOfRange {
-			return fmt.Errorf("a fetch of the deleted offset %d: %v, %d bytes", d.low-1, model.ErrorCode(p.ErrorCode), len(p.RecordBatches))
+	d.low = at.Offset
+	if err := d.lookBelow(ctx); err != nil {
+		return err
+	}
+	if err := d.lookAbove(ctx); err != nil {
+		return err
+	}
+	return d.step(ctx)
+}
+
+// lookBelow asks for the last record that was deleted.
+func (d *trimmer) lookBelow(ctx context.Context) error {
+	if d.low == 0 {
+		return nil
+	}
+	resp, err := read[*kmsg.FetchResponse](ctx, &d.caller, 12, fetchRequest(trimmed, 0, d.low-1))
+	if err != nil {
+		return err
+	}
+	if p := resp.Topics[0].Partitions[0]; model.ErrorCode(p.ErrorCode) != model.OffsetOutOfRange {
+		return fmt.Errorf("a fetch of the deleted offset %d: %v, %d bytes", d.low-1, model.ErrorCode(p.ErrorCode), len(p.RecordBatches))
+	}
+	return nil
+}
+
+// lookAbove compares what was not deleted with what was acknowledged; it is little.
+func (d *trimmer) lookAbove(ctx context.Context) error {
+	maps.DeleteFunc(d.acked, func(offset int64, _ string) bool { return offset < d.low })
+	resp, err := read[*kmsg.FetchResponse](ctx, &d.caller, 12, fetchRequest(trimmed, 0, d.low))
+	if err != nil {
+		return err
+	}
+	p := resp.Topics[0].Partitions[0]
+	if p.ErrorCode != 0 {
+		return fmt.Errorf("a fetch of the lowest offset %d: %v", d.low, model.ErrorCode(p.ErrorCode))
+	}
+	seen := map[int64]string{}
+	if _, err := eachRecord(p.RecordBatches, func(r batch.Record) error {
+		seen[r.Offset] = string(r.Value)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for offset, value := range d.acked {
+		if seen[offset] != value {
+			return fmt.Errorf("above the deleted, offset %d has %q, acknowledged was %q", offset, seen[offset], value)
 		}
 	}
+	return nil
+}
+
+// step appends a few records and deletes nearly all.
+func (d *trimmer) step(ctx context.Context) error {
 	var end int64
 	for range 1 + d.rng.IntN(5) {
-		resp, err := do[*kmsg.ProduceResponse](ctx, &d.caller, 9, produceRequest(trimmed, 0, -1, batchOf("a", "b", "c")))
+		d.wrote++
+		values := []string{"a" + strconv.Itoa(d.wrote), "b" + strconv.Itoa(d.wrote), "c" + strconv.Itoa(d.wrote)}
+		resp, err := do[*kmsg.ProduceResponse](ctx, &d.caller, 9, produceRequest(trimmed, 0, -1, batchOf(values...)))
 		if err != nil {
 			return err
 		}
@@ -332,6 +389,9 @@ func (d *trimmer) turn(ctx context.Context) error {
 			return fmt.Errorf("produce: %v", model.ErrorCode(p.ErrorCode))
 		} else {
 			end = p.BaseOffset + 3
+			for i, v := range values {
+				d.acked[p.BaseOffset+int64(i)] = v
+			}
 		}
 	}
 	req := kmsg.NewPtrDeleteRecordsRequest()
@@ -352,130 +412,4 @@ func (d *trimmer) turn(ctx context.Context) error {
 	d.low = p.LowWatermark
 	d.done.Add(1)
 	return nil
-}
-
-// producerIDs are all that were given out.
-type producerIDs struct {
-	mu     sync.Mutex
-	given  map[int64]bool
-	ledger *ledger
-}
-
-func (p *producerIDs) take(id int64) {
-	p.mu.Lock()
-	twice := p.given[id]
-	p.given[id] = true
-	p.mu.Unlock()
-	if twice {
-		p.ledger.fault("producer id %d was given twice", id)
-	}
-}
-
-func (p *producerIDs) count() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.given)
-}
-
-// run takes ids until ctx ends.
-func (p *producerIDs) run(ctx context.Context, address string, ended chan<- struct{}) {
-	defer close(ended)
-	c := caller{address: address}
-	defer c.close()
-	for ctx.Err() == nil {
-		resp, err := do[*kmsg.InitProducerIDResponse](ctx, &c, 4, kmsg.NewPtrInitProducerIDRequest())
-		switch {
-		case err != nil:
-		case model.ErrorCode(resp.ErrorCode) == model.CoordinatorLoadInProgress: // what tells a producer to try again
-		case resp.ErrorCode != 0:
-			p.ledger.fault("InitProducerId: %v", model.ErrorCode(resp.ErrorCode))
-			return
-		default:
-			p.take(resp.ProducerID)
-		}
-	}
-}
-
-// solo commits rising offsets for a group that has no members, as tools do.
-type solo struct {
-	caller
-	ledger *ledger
-	group  string
-	sent   int64
-	acked  int64
-	done   atomic.Int64
-	ended  chan struct{}
-}
-
-func newSolo(address, group string, l *ledger) *solo {
-	return &solo{caller: caller{address: address}, group: group, ledger: l, ended: make(chan struct{})}
-}
-
-func (s *solo) run(ctx context.Context) {
-	defer close(s.ended)
-	defer s.close()
-	for ctx.Err() == nil {
-		if err := s.turn(ctx); err != nil && !errors.Is(err, errUnknown) && ctx.Err() == nil {
-			s.ledger.fault("group %s: %v", s.group, err)
-			return
-		}
-	}
-}
-
-func (s *solo) turn(ctx context.Context) error {
-	if err := s.look(ctx); err != nil {
-		return err
-	}
-	for range 20 {
-		s.sent++
-		req := kmsg.NewPtrOffsetCommitRequest()
-		req.Group, req.Generation = s.group, -1
-		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		p.Offset, p.Metadata = s.sent, new(strconv.FormatInt(s.sent, 10))
-		one := kmsg.NewOffsetCommitRequestTopic()
-		one.Topic, one.Partitions = trimmed, []kmsg.OffsetCommitRequestTopicPartition{p}
-		req.Topics = append(req.Topics, one)
-		resp, err := do[*kmsg.OffsetCommitResponse](ctx, &s.caller, 9, req)
-		if err != nil {
-			return err
-		}
-		switch code := model.ErrorCode(resp.Topics[0].Partitions[0].ErrorCode); code {
-		case model.None:
-			s.acked = s.sent
-			s.done.Add(1)
-		case model.CoordinatorLoadInProgress, model.NotCoordinator, model.CoordinatorNotAvailable:
-		default:
-			return fmt.Errorf("commit: %v", code)
-		}
-	}
-	return nil
-}
-
-func (s *solo) look(ctx context.Context) error {
-	req := kmsg.NewPtrOffsetFetchRequest()
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = s.group
-	one := kmsg.NewOffsetFetchRequestGroupTopic()
-	one.Topic, one.Partitions = trimmed, []int32{0}
-	g.Topics = append(g.Topics, one)
-	req.Groups = append(req.Groups, g)
-	for {
-		resp, err := read[*kmsg.OffsetFetchResponse](ctx, &s.caller, 8, req)
-		if err != nil {
-			return err
-		}
-		switch code := model.ErrorCode(resp.Groups[0].ErrorCode); code {
-		case model.CoordinatorLoadInProgress, model.NotCoordinator, model.CoordinatorNotAvailable:
-			continue
-		case model.None:
-		default:
-			return fmt.Errorf("offset fetch: %v", code)
-		}
-		p := resp.Groups[0].Topics[0].Partitions[0]
-		if p.ErrorCode != 0 || max(p.Offset, 0) < s.acked || p.Offset > s.sent || p.Offset > 0 && *p.Metadata != strconv.FormatInt(p.Offset, 10) {
-			return fmt.Errorf("committed is %d with metadata %q (%v); acknowledged was %d, sent %d", p.Offset, *p.Metadata, model.ErrorCode(p.ErrorCode), s.acked, s.sent)
-		}
-		s.acked = max(s.acked, p.Offset)
-		return nil
-	}
 }

@@ -73,6 +73,15 @@ func (l *ledger) commit(p place, offset int64) {
 	l.commits.Add(1)
 }
 
+// show remembers commits that were seen: also those whose answer was lost must stay.
+func (l *ledger) show(seen map[place]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p, offset := range seen {
+		l.committed[p] = max(l.committed[p], offset)
+	}
+}
+
 // promised is a copy of the acknowledged commits.
 func (l *ledger) promised() map[place]int64 {
 	l.mu.Lock()
@@ -156,7 +165,8 @@ func (p *producer) finish(ctx context.Context) error {
 type member struct {
 	client  *kgo.Client
 	ledger  *ledger
-	moves   atomic.Int64 // assignments after the first
+	moves   atomic.Int64 // assignments
+	held    atomic.Int64 // partitions
 	ended   chan struct{}
 	commits map[place]int64
 }
@@ -167,9 +177,20 @@ func newMember(address string, topics []string, l *ledger) (*member, error) {
 	m := &member{ledger: l, ended: make(chan struct{})}
 	client, err := kgo.NewClient(append(clientOptions(address), kgo.ConsumerGroup(liveGroup), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(45*time.Second), kgo.RebalanceTimeout(20*time.Second), kgo.HeartbeatInterval(300*time.Millisecond),
-		kgo.FetchMaxWait(200*time.Millisecond), kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { m.moves.Add(1) }))...)
+		kgo.FetchMaxWait(200*time.Millisecond), kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) {
+			m.moves.Add(1)
+			m.held.Add(count(got))
+		}), kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { m.held.Add(-count(lost)) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { m.held.Add(-count(lost)) }))...)
 	m.client = client
 	return m, err
+}
+
+func count(places map[string][]int32) (n int64) {
+	for _, partitions := range places {
+		n += int64(len(partitions))
+	}
+	return n
 }
 
 // run consumes and commits until ctx ends.
@@ -348,8 +369,8 @@ func (l *ledger) audit(ctx context.Context, c *caller, places []place) error {
 	return errors.Join(errs...)
 }
 
-// auditCommits asks the group what is committed.
-func auditCommits(ctx context.Context, c *caller, group string, promised map[place]int64) error {
+// auditCommits asks the group what is committed, and compares it with what was promised.
+func auditCommits(ctx context.Context, c *caller, group string, promised map[place]int64) (map[place]int64, error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	g := kmsg.NewOffsetFetchRequestGroup()
 	g.Group = group
@@ -358,15 +379,15 @@ func auditCommits(ctx context.Context, c *caller, group string, promised map[pla
 	for { // a coordinator that loads says so
 		resp, err := read[*kmsg.OffsetFetchResponse](ctx, c, 8, req)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if code := resp.Groups[0].ErrorCode; code == 14 || code == 15 || code == 16 {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return nil, ctx.Err()
 			}
 			continue
 		} else if code != 0 {
-			return fmt.Errorf("offsets of group %s: code %d", group, code)
+			return nil, fmt.Errorf("offsets of group %s: code %d", group, code)
 		}
 		for _, t := range resp.Groups[0].Topics {
 			for _, p := range t.Partitions {
@@ -377,8 +398,8 @@ func auditCommits(ctx context.Context, c *caller, group string, promised map[pla
 	}
 	for p, want := range promised {
 		if got, ok := have[p]; !ok || got < want {
-			return fmt.Errorf("group %s, %v: offset %d was acknowledged as committed, now it is %d (there: %v)", group, p, want, got, ok)
+			return nil, fmt.Errorf("group %s, %v: offset %d was acknowledged as committed, now it is %d (there: %v)", group, p, want, got, ok)
 		}
 	}
-	return nil
+	return have, nil
 }
