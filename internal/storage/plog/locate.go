@@ -24,8 +24,12 @@ func (l *Log) locate(s *segment, offset, segmentEnd int64) (at, base int64, err 
 	l.mu.Lock()
 	size := s.size
 	if offset >= segmentEnd {
-		l.mu.Unlock()
-		return size, segmentEnd, nil
+		// The caller looked at the end before it came here, and the segment may have grown since: whoever asks for what was the end must not get what came then,
+		// because it is perhaps not synced.
+		if segmentEnd = l.segmentEndLocked(s, segmentEnd); offset >= segmentEnd {
+			l.mu.Unlock()
+			return size, segmentEnd, nil
+		}
 	}
 	for _, m := range [...]*mark{&l.mu.syncedMark, &l.mu.writtenMark} {
 		if m.offset == offset && m.base == s.base && m.at >= 0 && m.at < size {
@@ -53,6 +57,15 @@ func (l *Log) locate(s *segment, offset, segmentEnd int64) (at, base int64, err 
 		return true
 	})
 	return at, base, err
+}
+
+// segmentEndLocked is the offset at which a segment ends now, which belongs to its size; of one that has left the list it is what the caller knew.
+func (l *Log) segmentEndLocked(s *segment, known int64) int64 {
+	list := *l.segments.Load()
+	if i := list.find(s.base); i >= 0 && list[i] == s {
+		return list.endOf(i, l.end.Load())
+	}
+	return known
 }
 
 func (l *Log) hintLocked(s *segment, offset int64) (at int64, ok bool) {

@@ -116,6 +116,24 @@ func TestReadHonoursItsBounds(t *testing.T) {
 	}
 }
 
+// TestReadStopsAtItsBoundWhileTheLogGrows: a reader that asks up to what was the log's end gets nothing that was appended after it looked, also when that came
+// between its look at the end and its look at the segment. What came may not be synced, and a crash may take it away again.
+func TestReadStopsAtItsBoundWhileTheLogGrows(t *testing.T) {
+	x := openOn(t, vfs.NewMem(), dir.Options{}, testConfig())
+	fill(t, x, 5, 1)
+	s := (*x.segments.Load()).active()
+	size, end := s.size, x.EndOffset()
+	for range 3 {
+		if at, base, err := x.locate(s, end, end); at != size || base != end || err != nil {
+			t.Fatalf("the end at %d is found at position %d, offset %d, %v; the log had %d bytes then, and has %d now", end, at, base, err, size, s.size)
+		}
+		fill(t, x, 3, 2)
+	}
+	if last := (*x.segments.Load()).active(); last != s {
+		t.Fatal("test not valid: the segment was rolled")
+	}
+}
+
 func TestUnwrittenEndIsReadFromMemory(t *testing.T) {
 	gate := vfs.NewGate()
 	rule := &vfs.Rule{Op: vfs.OpMkdirAll, Path: testName, Fault: vfs.Fault{Gate: gate}}
