@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -80,6 +81,9 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 	p.timeout = time.Duration(p.req.TimeoutMs) * time.Millisecond
 	p.req.Reset() // it aliases the request's memory, which is given back now
 	if acks == 0 {
+		if failed {
+			r.Conn.Complain("closing a connection: records with acks=0 were refused, and there is no other way to tell", slog.String("client", r.ClientID))
+		}
 		p.release()
 		return server.Answer{None: true, Close: failed} // nobody can be told of an error, so the connection ends, as in Kafka
 	}
@@ -138,6 +142,7 @@ func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
 			if err != nil {
 				failed = true
 				refuseProduce(answer, err)
+				complain(p.conn, clientID, wire.KeyProduce, answer.ErrorCode, append(about(out.Name, t.ID, in.Index), slog.String("error", err.Error()))...)
 				if p.ticket != nil {
 					p.ticket.Complete(slot, answer.ErrorCode)
 				}

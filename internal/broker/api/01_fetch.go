@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type fetched struct {
 	b       *Broker
 	conn    *server.Conn
+	client  string
 	version int16
 	refused model.ErrorCode // of the whole request
 	ctx     session.Context
@@ -55,7 +57,7 @@ var fetchedPool = sync.Pool{New: func() any {
 // that finds less than it wants waits without holding memory until a partition has news.
 func (b *Broker) fetch(r *server.Request) server.Answer {
 	f := fetchedPool.Get().(*fetched)
-	f.b, f.conn, f.version = b, r.Conn, r.Version
+	f.b, f.conn, f.client, f.version = b, r.Conn, r.ClientID, r.Version
 	if err := f.req.Decode(r.Version, r.Body); err != nil {
 		b.Log.Warn("closing a connection: its Fetch request cannot be decoded", "client", clientHost(r.Conn), "error", err)
 		f.release()
@@ -265,7 +267,12 @@ func (f *fetched) finish() server.Body {
 
 func (f *fetched) fill(topic *wire.FetchTopicResponse, i int) {
 	index, result := f.ctx.Partitions[i].Partition, &f.results[i]
-	switch code := f.outcomes[i].Code; code {
+	code := f.outcomes[i].Code
+	if code != model.None {
+		p := &f.ctx.Partitions[i]
+		complain(f.conn, f.client, wire.KeyFetch, code, append(about(p.Topic.Name, p.Topic.ID, p.Partition), slog.Int64("offset", p.Fetch.Offset))...)
+	}
+	switch code {
 	case model.None:
 	case model.UnknownTopicOrPartition, model.UnknownTopicID:
 		topic.AddError(index, code)
@@ -299,7 +306,7 @@ func (f *fetched) release() {
 	clear(f.targets)
 	clear(f.buffers[:cap(f.buffers)])
 	f.ctx = session.Context{}
-	f.b, f.conn, f.refused = nil, nil, model.None
+	f.b, f.conn, f.client, f.refused = nil, nil, "", model.None
 	if cap(f.asked) > keptFetch || cap(f.listed) > keptFetch || cap(f.enc.Head) > keptBody {
 		return // the pool keeps only the usual sizes
 	}

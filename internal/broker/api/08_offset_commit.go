@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine/group"
 )
+
+const keyOffsetCommit = 8
 
 // offsetCommit serves API 8, versions 2 to 10: offsets of a group's member, or of a consumer that assigns itself. Version 10 names topics by id.
 func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) server.Answer {
@@ -50,6 +53,15 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 			in.Topics, sent = append(in.Topics, commit), append(sent, places)
 		}
 	}
+	conn, client := r.Conn, r.ClientID // the request is used again
+	complainAll := func() {
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				complain(conn, client, keyOffsetCommit, model.ErrorCode(p.ErrorCode), append(about(t.Topic, t.TopicID, p.Partition), slog.String("group", req.Group),
+					slog.String("member", req.MemberID), slog.Int("generation", int(req.Generation)))...)
+			}
+		}
+	}
 	fail := func(code model.ErrorCode) {
 		for _, places := range sent {
 			for _, place := range places {
@@ -58,6 +70,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		}
 	}
 	if len(sent) == 0 {
+		complainAll()
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -67,6 +80,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	}
 	call := coordinator.Call(in)
 	return later(resp, func(stop <-chan struct{}) {
+		defer complainAll()
 		reply, err := await[group.OffsetCommitReply](coordinator, call, stop)
 		if err != nil {
 			fail(commitCode(err))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -22,6 +23,8 @@ func freshID() model.TopicID {
 		}
 	}
 }
+
+const keyCreateTopics = 19
 
 // createTopics serves API 19, versions 2 to 7: topics with default (-1) or given partitions, replicas and configs. From version 5 the answer carries every
 // config of the new topic.
@@ -52,6 +55,7 @@ func (b *Broker) createTopics(r *server.Request, req *kmsg.CreateTopicsRequest) 
 		return ready(resp)
 	}
 	call := b.Controller.Call(in)
+	conn, client := r.Conn, r.ClientID // the request is used again
 	return later(resp, func(stop <-chan struct{}) {
 		reply, err := await[meta.CreateTopicsReply](b.Controller, call, stop)
 		for i, place := range places {
@@ -62,6 +66,7 @@ func (b *Broker) createTopics(r *server.Request, req *kmsg.CreateTopicsRequest) 
 				continue
 			}
 			b.createdTopic(out, reply.Topics[i])
+			complain(conn, client, keyCreateTopics, reply.Topics[i].Code, append(about(out.Topic, model.TopicID{}, -1), slog.String("error", reply.Topics[i].Message))...)
 		}
 	})
 }

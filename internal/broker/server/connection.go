@@ -209,6 +209,10 @@ func (c *Conn) route(key int16) *route {
 	return &c.listener.routes[key]
 }
 
+// Complain writes a line to the log about what the peer asked for and did not get. The kind is one of few: there is at most one line per source and kind in ten
+// seconds, and the next tells how many were left out.
+func (c *Conn) Complain(kind string, attrs ...slog.Attr) { c.complain(open, kind, attrs...) }
+
 // complain logs, at most so often per source, and returns why the connection ends.
 func (c *Conn) complain(why reason, kind string, attrs ...slog.Attr) reason {
 	c.server.complaints.say(c.ip, kind, append(attrs, slog.String("listener", c.listener.Name), slog.String("remote", c.socket.RemoteAddr().String()))...)
