@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type load struct {
 	plains    []*plain
 	settings  *settings
 	idsEnded  chan struct{}
+	past      []string // what the killed processes logged
 
 	stopProducing context.CancelFunc
 	stopRest      context.CancelFunc
@@ -72,13 +74,16 @@ func TestKill(t *testing.T) {
 		if work.ledger.outstanding.Load() > 0 {
 			hits++
 		}
-		p.kill()
-		p.healthy()
+		end := func() {
+			p.kill()
+			p.healthy()
+			work.past = append(work.past, p.events())
+		}
+		end()
 		if i%4 == 3 { // and once more while it recovers
 			p = run(t, l)
 			pause(time.Duration(rng.Int64N(int64(60 * time.Millisecond))))
-			p.kill()
-			p.healthy()
+			end()
 			early++
 		}
 		p = run(t, l)
@@ -251,7 +256,7 @@ func (w *load) check(t *testing.T, p *process) {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
 	if len(w.ledger.faults) > 0 {
-		t.Fatalf("broken promises:\n%q\n%s", w.ledger.faults, p.tail())
+		t.Fatalf("broken promises:\n%s\nthe processes before:\n%s\nthis one:\n%s", strings.Join(w.ledger.faults, "\n"), strings.Join(w.past[max(0, len(w.past)-6):], "\n-\n"), p.events())
 	}
 }
 

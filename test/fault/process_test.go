@@ -283,6 +283,17 @@ func (p *process) tail() string {
 	return s[max(0, len(s)-most):]
 }
 
+// events is the node's log without the lines that every start after a crash has for each log.
+func (p *process) events() string {
+	var out strings.Builder
+	for line := range strings.Lines(p.stderr.String()) {
+		if !strings.Contains(line, `msg="log recovered"`) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
 // healthy fails the test when the node's log has a bug of its own.
 func (p *process) healthy() {
 	p.t.Helper()
