@@ -42,8 +42,13 @@ func TestSyncBeforeAnswerFindsMutants(t *testing.T) {
 	for bug, word := range map[string]string{noSync: "was not synced after the write", noDirSync: "was made in it"} {
 		t.Run(bug, func(t *testing.T) {
 			_, wrong := traced(t, bug)
-			if !slices.ContainsFunc(wrong, func(w string) bool { return strings.Contains(w, word) }) {
-				t.Errorf("the bug was not found; what was found: %q", wrong)
+			for _, what := range []string{"record ", "commit ", "new topic "} { // each kind of promise by itself
+				if what == "new topic " && bug == noDirSync {
+					continue // goes to a log that was made, and told of, long before
+				}
+				if !slices.ContainsFunc(wrong, func(w string) bool { return strings.HasPrefix(w, what) && strings.Contains(w, word) }) {
+					t.Errorf("%sis not found; what was found: %q", what, wrong)
+				}
 			}
 		})
 	}
