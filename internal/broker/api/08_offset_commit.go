@@ -54,14 +54,6 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		}
 	}
 	conn, client := r.Conn, r.ClientID // the request is used again
-	complainAll := func() {
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				complain(conn, client, keyOffsetCommit, model.ErrorCode(p.ErrorCode), append(about(t.Topic, t.TopicID, p.Partition), slog.String("group", req.Group),
-					slog.String("member", req.MemberID), slog.Int("generation", int(req.Generation)))...)
-			}
-		}
-	}
 	fail := func(code model.ErrorCode) {
 		for _, places := range sent {
 			for _, place := range places {
@@ -70,7 +62,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		}
 	}
 	if len(sent) == 0 {
-		complainAll()
+		complainCommits(conn, client, req, resp)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -80,7 +72,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	}
 	call := coordinator.Call(in)
 	return later(resp, func(stop <-chan struct{}) {
-		defer complainAll()
+		defer complainCommits(conn, client, req, resp)
 		reply, err := await[group.OffsetCommitReply](coordinator, call, stop)
 		if err != nil {
 			fail(commitCode(err))
@@ -92,6 +84,15 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 			}
 		}
 	})
+}
+
+func complainCommits(conn *server.Conn, client string, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			complain(conn, client, keyOffsetCommit, model.ErrorCode(p.ErrorCode), append(about(t.Topic, t.TopicID, p.Partition), slog.String("group", req.Group),
+				slog.String("member", req.MemberID), slog.Int("generation", int(req.Generation)))...)
+		}
+	}
 }
 
 // commitCode is coordinatorCode for a commit, whose size is the client's own doing.
