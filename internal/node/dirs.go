@@ -97,10 +97,10 @@ func (n *Node) directoryIDs() []model.TopicID {
 	return out
 }
 
-// cleanStart tells whether every directory was closed cleanly.
+// cleanStart tells whether every directory was closed cleanly by a broker, and not by somebody who repaired it.
 func (n *Node) cleanStart() bool {
 	for _, d := range n.dirs {
-		if clean, _ := d.CleanStart(); !clean {
+		if clean, epoch := d.CleanStart(); !clean || epoch == dir.NoBrokerEpoch {
 			return false
 		}
 	}

@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -420,11 +419,4 @@ func (p promised) check(image *vfs.Mem, d *Dir) error {
 		return fmt.Errorf("%s: a clean stop left %d bytes, %d of them sound, and a recovery point of %d", p.name, len(data), good, found.RecoveryPoint)
 	}
 	return nil
-}
-
-func same(t testing.TB, what string, got, want []byte) {
-	t.Helper()
-	if !bytes.Equal(got, want) {
-		t.Fatalf("%s: %d bytes %.80q, want %d bytes %.80q", what, len(got), got, len(want), want)
-	}
 }

@@ -189,7 +189,7 @@ func FuzzMeta(f *testing.F) {
 		var err error
 		bounded(t, data, func() { m, err = parseMeta("meta.properties", data) })
 		_ = checkFormat(formatFile, data)
-		if err != nil || m.NodeID == NoNodeID || strings.ContainsAny(m.ClusterID, "\r\n\x85\u2028\u2029") {
+		if err != nil || m.NodeID == NoNodeID || strings.ContainsAny(m.ClusterID, "\r\n\u0085\u2028\u2029") {
 			return
 		}
 		if again, err := parseMeta("meta.properties", m.encode()); err != nil || again != m {
