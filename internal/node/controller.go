@@ -92,12 +92,19 @@ func ask[R any](ctx context.Context, n *Node, input any) (R, error) {
 // register begins the cluster if it is new, opens this broker's logs and makes the broker known under a new incarnation, which raises the epochs of what it led
 // before (I2).
 func (n *Node) register(ctx context.Context) error {
-	begun, err := ask[meta.BootstrapReply](ctx, n, meta.Bootstrap{})
+	formatted, err := n.quorum.Formatted()
+	if err != nil {
+		return err
+	}
+	begun, err := ask[meta.BootstrapReply](ctx, n, meta.Bootstrap{Records: formatted})
 	if err == nil && begun.Code != model.None {
 		err = &model.Error{Code: begun.Code, Message: begun.Message}
 	}
 	if err != nil {
 		return fmt.Errorf("begin the cluster's metadata: %w", err)
+	}
+	if level := n.image.Load().Features()[meta.MetadataVersion]; level != meta.MetadataVersion44 {
+		return fmt.Errorf("the cluster's metadata.version is %d and this release works with %d (4.4-IV2): with Apache Kafka 4.4, run kafka-features upgrade --release-version 4.4, stop it, and start again", level, meta.MetadataVersion44)
 	}
 	if err := n.openLogs(n.image.Load()); err != nil {
 		return err

@@ -93,18 +93,11 @@ func change(t *testing.T, name, from, to string) {
 
 // TestForeignDirectoriesAreRefused: each with what to do, and untouched to the last byte and time.
 func TestForeignDirectoriesAreRefused(t *testing.T) {
-	const uuid = "J8qXRwI-Qyi2G0guFTiuYw"
 	for _, x := range []struct {
 		name    string
 		prepare func(t *testing.T) launch
 		words   []string
 	}{
-		{"formatted by Kafka", func(t *testing.T) launch {
-			dir := t.TempDir()
-			write(t, filepath.Join(dir, "meta.properties"), "#\n#Sat Nov 21 10:00:00 UTC 2026\ncluster.id="+uuid+"\ndirectory.id="+uuid+"\nnode.id=1\nversion=1\n")
-			write(t, filepath.Join(dir, "bootstrap.checkpoint"), "whatever")
-			return launch{dir: dir}
-		}, []string{"Apache Kafka", "log.dirs"}},
 		{"a newer format", func(t *testing.T) launch {
 			dir := used(t)
 			change(t, filepath.Join(dir, "ottla.format"), "1", "99")

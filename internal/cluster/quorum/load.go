@@ -49,6 +49,12 @@ func (q *Quorum) Load(from int64, f func(machine.Position, machine.Record) error
 	if err := q.Err(); err != nil {
 		return err
 	}
+	if q.base != nil && from < q.base.End.Offset { // what the log had below is in the snapshot
+		if err := q.base.Records(f); err != nil {
+			return err
+		}
+		from = q.base.End.Offset
+	}
 	var r batch.Reader
 	return q.eachBatch(max(from, q.log.StartOffset()), q.log.EndOffset(), func(b batch.Batch) error {
 		if b.IsControl() {
@@ -76,6 +82,17 @@ func (q *Quorum) Load(from int64, f func(machine.Position, machine.Record) error
 
 // scan fills the table and returns the voters that the log names, nil when it names none.
 func (q *Quorum) scan() (list []Voter, err error) {
+	if err := q.findBase(); err != nil {
+		return nil, err
+	}
+	if q.base != nil {
+		if list, err = q.base.voters(); err != nil {
+			return nil, err
+		}
+		if list != nil {
+			q.member = max(0, q.base.End.Offset-1)
+		}
+	}
 	err = q.eachBatch(q.log.StartOffset(), q.log.EndOffset(), func(b batch.Batch) error {
 		if err := q.table.add(q.table.last()+1, uint64(b.PartitionLeaderEpoch()), b); err != nil {
 			return fmt.Errorf("the metadata log contradicts itself: %w", err)

@@ -210,7 +210,7 @@ func (q *Quorum) beginTerm(index, term uint64) batch.Batch {
 			granting = append(granting, v)
 		}
 	}
-	b := leaderChange(int32(term), q.table.baseOf(index), q.opts.Clock().UnixMilli(), q.self.ID, q.voters.list, granting, q.member < 0)
+	b := leaderChange(int32(term), q.table.baseOf(index), q.opts.Clock().UnixMilli(), q.self.ID, q.voters.list, granting, q.member < 0 && index == 1)
 	q.changes[index] = b
 	return b
 }

@@ -94,6 +94,8 @@ type Quorum struct {
 	grantedIn uint64                   // in this term
 	contact   map[uint64]*voterContact // what other voters said last
 	member    int64                    // offset of the batch that names the voters, -1 when none does
+
+	base *Checkpoint // what the log's beginning stands on, nil when it has everything
 }
 
 // cut is where entries were replaced: what the writer did up to the work with the number holds only below the offset.
@@ -172,6 +174,9 @@ func (q *Quorum) recover() error {
 	if !ok {
 		return fmt.Errorf("node %d with the log directory %s is no voter of this quorum, whose voters are %s: was the directory copied from, or node.id changed to, another node?",
 			q.self.ID, q.self.DirectoryID, describeVoters(list))
+	}
+	if len(list) > 1 && q.opts.Transport == nil {
+		return fmt.Errorf("the metadata log has %d voters (%s) and this release runs one: remove the others with kafka-metadata-quorum before the directory moves in", len(list), describeVoters(list))
 	}
 	q.self = self
 	if err := q.makeDirectory(); err != nil {

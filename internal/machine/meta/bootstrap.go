@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"github.com/ottla/ottla/internal/machine"
 	"github.com/ottla/ottla/internal/machine/meta/record"
 )
 
@@ -21,6 +22,8 @@ type FeatureLevel struct {
 type Bootstrap struct {
 	Features []FeatureLevel // empty: metadata.version 33 only
 	Configs  []BootstrapConfig
+	// Records, when there are any, are written as they are in place of Features and Configs: what a directory was formatted with.
+	Records []machine.Record
 }
 
 // BootstrapConfig is one configuration that a new cluster starts with.
@@ -45,6 +48,10 @@ func (m *Machine) bootstrap(recs *records, in Bootstrap) BootstrapReply {
 	}
 	// Kafka brackets these records as a metadata transaction, because it may have to write them in several batches.
 	recs.add(&record.BeginTransactionRecord{Name: new("Bootstrap records")}, firstVersion)
+	if len(in.Records) > 0 {
+		*recs = append(*recs, in.Records...)
+		features = nil
+	}
 	for _, f := range features {
 		recs.add(&record.FeatureLevelRecord{Name: f.Name, FeatureLevel: f.Level}, firstVersion)
 	}

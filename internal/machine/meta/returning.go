@@ -84,13 +84,25 @@ func (r *returning) successor(image *Image, p *Partition, broker int32) int32 {
 	return NoLeader
 }
 
-// elect makes the broker lead the partitions that have no leader and have it in their ISR. It tells whether some are left for the next input.
+// electable tells whether the broker may lead a partition that has no leader: it is in sync, or nobody is and it was when the last replica went (KIP-966), or nobody else has
+// the partition.
+func electable(p *Partition, broker int32) bool {
+	if len(p.ISR) > 0 {
+		return slices.Contains(p.ISR, broker)
+	}
+	if slices.Contains(p.EligibleLeaderReplicas, broker) || len(p.Replicas) == 1 && p.Replicas[0] == broker {
+		return true
+	}
+	return len(p.EligibleLeaderReplicas) == 0 && len(p.LastKnownELR) == 1 && p.LastKnownELR[0] == broker
+}
+
+// elect makes the broker lead the partitions that have no leader and may have it as one. It tells whether some are left for the next input.
 func (m *Machine) elect(recs *records, broker int32) (again bool) {
 	n := 0
 	for t := range m.ahead.image.Topics() {
 		for number := range t.Partitions {
 			p := &t.Partitions[number]
-			if p.Leader != NoLeader || !slices.Contains(p.ISR, broker) {
+			if p.Leader != NoLeader || !electable(p, broker) {
 				continue
 			}
 			if n++; n > m.opts.MaxChangesPerInput {
@@ -98,6 +110,15 @@ func (m *Machine) elect(recs *records, broker int32) (again bool) {
 			}
 			c := record.NewPartitionChangeRecord()
 			c.TopicID, c.PartitionID, c.Leader = t.ID, int32(number), broker
+			if len(p.ISR) == 0 {
+				c.ISR = []int32{broker}
+			}
+			if slices.Contains(p.EligibleLeaderReplicas, broker) {
+				c.EligibleLeaderReplicas = slices.DeleteFunc(slices.Clone(p.EligibleLeaderReplicas), func(id int32) bool { return id == broker })
+			}
+			if len(p.LastKnownELR) > 0 {
+				c.LastKnownELR = []int32{}
+			}
 			recs.add(c, partitionChangeVersion)
 		}
 	}

@@ -215,6 +215,18 @@ func (d *Dir) load(want Meta) error {
 		}
 	}
 	d.meta = have
+	if err := d.adopt(); err != nil {
+		return fmt.Errorf("log directory %s: %w", d.path, err)
+	}
+	before, err := d.lookAtTurn()
+	if err != nil {
+		return fmt.Errorf("log directory %s: %w", d.path, err)
+	}
+	if before.foreign() {
+		if err := d.forgetOurs(before); err != nil {
+			return err
+		}
+	}
 	if d.mutants&SkipReplay == 0 {
 		if d.journal, err = d.replay(); err != nil {
 			return err
@@ -224,6 +236,12 @@ func (d *Dir) load(want Meta) error {
 		return err
 	}
 	if err := d.loadCheckpoints(); err != nil {
+		return err
+	}
+	if err := d.takeStarts(before); err != nil {
+		return fmt.Errorf("log directory %s: %w", d.path, err)
+	}
+	if err := d.beginTurn(before); err != nil {
 		return err
 	}
 	if d.clean, d.epoch, err = takeMarker(d.fs, d.path, d.mutants&KeepMarker != 0); err != nil {
@@ -327,6 +345,11 @@ func (d *Dir) readOffsets(base string) (offsets, []byte, error) {
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(data) == 0 { // Kafka makes its checkpoints empty; ours never are
+		if _, err := d.fs.Stat(filepath.Join(d.path, manifestFile)); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, nil
+		}
 	}
 	o, err := parseOffsets(data)
 	if err != nil {

@@ -87,7 +87,8 @@ func parseProperties(data []byte) map[string]string {
 	return out
 }
 
-// inspect reads the identity of a directory and refuses one that is not for us. It changes nothing. fresh means that there is no identity yet.
+// inspect reads the identity of a directory and refuses one that is not for us. It changes nothing. fresh means that there is no identity yet. A directory that Apache
+// Kafka formatted is as good as one of ours: it only has no marker of our format yet.
 func inspect(fsys vfs.FS, path string, want Meta) (have Meta, fresh bool, err error) {
 	formatName := filepath.Join(path, formatFile)
 	format, formatErr := readFile(fsys, formatName)
@@ -96,9 +97,6 @@ func inspect(fsys vfs.FS, path string, want Meta) (have Meta, fresh bool, err er
 	}
 	have, metaErr := ReadMeta(fsys, path)
 	switch {
-	case metaErr == nil && formatErr != nil:
-		return Meta{}, false, fmt.Errorf("log directory %s was formatted by Apache Kafka (it has %s and no %s): this release does not take over Kafka's directories; choose another directory in log.dirs",
-			path, metaFile, formatFile)
 	case metaErr != nil && !errors.Is(metaErr, fs.ErrNotExist):
 		return Meta{}, false, metaErr
 	}
@@ -162,12 +160,25 @@ func create(fsys vfs.FS, path string, m Meta) (Meta, error) {
 	if m.DirectoryID.IsZero() {
 		m.DirectoryID = NewID()
 	}
-	format := fmt.Appendf(nil, "# The layout of this log directory. Apache Kafka does not read this file.\nversion=%d\n", formatVersion)
-	// The marker comes first: a directory with meta.properties and no marker would be taken for Kafka's.
-	if err := replace(fsys, path, file{formatFile, format}); err != nil {
+	if err := writeFormat(fsys, path); err != nil {
 		return Meta{}, err
 	}
 	return m, replace(fsys, path, file{metaFile, m.encode()})
+}
+
+func writeFormat(fsys vfs.FS, path string) error {
+	format := fmt.Appendf(nil, "# The layout of this log directory. Apache Kafka does not read this file.\nversion=%d\n", formatVersion)
+	return replace(fsys, path, file{formatFile, format})
+}
+
+// adopt gives a directory of Apache Kafka the marker of our format.
+func (d *Dir) adopt() error {
+	_, err := d.fs.Stat(filepath.Join(d.path, formatFile))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.logger.Info("a log directory of Apache Kafka is taken over as it is", "directory", d.path, "cluster_id", d.meta.ClusterID, "node_id", d.meta.NodeID)
+	return writeFormat(d.fs, d.path)
 }
 
 // NewID makes a random Kafka uuid that does not begin with a dash, as Kafka's own never do, so that it can be given on a command line.

@@ -1,0 +1,199 @@
+//go:build unix
+
+package turns
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ottla/ottla/internal/cli"
+)
+
+const (
+	childVariable = "TURNS_CHILD"
+	kafka, ottla  = "kafka", "ottla"
+)
+
+// TestMain lets the test's own binary be the node.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) == "" {
+		os.Exit(m.Run())
+	}
+	os.Exit(cli.Main(append([]string{"ottla", "serve", "--quiet"}, os.Args[1:]...)))
+}
+
+// place is one data directory with its configuration, which both read.
+type place struct {
+	t          *testing.T
+	jars       string
+	dir        string // of everything
+	data       string
+	properties string
+	address    string
+	output     buffer
+	running    *exec.Cmd
+	exited     chan error
+}
+
+// buffer collects what processes print.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) tail() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.text.Bytes()
+	return string(p[max(0, len(p)-6000):])
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	if os.Getenv("OTTLA_LONG") == "" {
+		t.Skip("not run: takes minutes of Apache Kafka; set OTTLA_LONG=1")
+	}
+	jars, err := filepath.Abs("../../.clients/java/kafka-4.4.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_2.13-*.jar")); len(found) == 0 {
+		t.Skip("not run: no Apache Kafka: run `make clients` first")
+	}
+	p := &place{t: t, jars: jars, dir: t.TempDir()}
+	p.data, p.properties = filepath.Join(p.dir, "data"), filepath.Join(p.dir, "server.properties")
+	port, controller := freePort(t), freePort(t)
+	p.address = fmt.Sprintf("127.0.0.1:%d", port)
+	lines := []string{
+		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", p.address, controller),
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "controller.listener.names=CONTROLLER",
+		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller), "log.dirs=" + p.data,
+		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
+		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1", "group.initial.rebalance.delay.ms=0", "log.segment.bytes=1048576",
+	}
+	if err := os.WriteFile(p.properties, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := "status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=%d %p %m (%c)%n\nrootLogger.level=warn\nrootLogger.appenderRef.c.ref=C\n"
+	if err := os.WriteFile(filepath.Join(p.dir, "log4j2.properties"), []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.running != nil {
+			p.kill()
+		}
+		if t.Failed() {
+			t.Log(p.output.tail())
+		}
+	})
+	return p
+}
+
+func (p *place) java(args ...string) *exec.Cmd {
+	return exec.Command("java", append([]string{"-Xmx400m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dlog4j2.configurationFile=" + filepath.Join(p.dir, "log4j2.properties"), "-cp", filepath.Join(p.jars, "*")}, args...)...)
+}
+
+func (p *place) format() {
+	p.t.Helper()
+	out, err := p.java("kafka.tools.StorageTool", "format", "-t", "b3R0bGEtY29tcGF0LTAwMQ", "--standalone", "-c", p.properties,
+		"--add-scram", "SCRAM-SHA-256=[name=alice,password=secret]").CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("format: %v\n%s", err, out)
+	}
+}
+
+// start runs one of the two and returns when it accepts connections.
+func (p *place) start(who string) {
+	p.t.Helper()
+	var cmd *exec.Cmd
+	if who == kafka {
+		cmd = p.java("kafka.Kafka", p.properties)
+	} else {
+		cmd = exec.Command(os.Args[0], p.properties, "--override", "ottla.admin.listener=")
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OTTLA_") }), childVariable+"=1")
+	}
+	fmt.Fprintf(&p.output, "--- %s starts\n", who)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, &p.output, &p.output
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.running, p.exited = cmd, make(chan error, 1)
+	go func() { p.exited <- cmd.Wait() }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(2 * time.Minute)
+	for {
+		if c, err := net.DialTimeout("tcp", p.address, time.Second); err == nil {
+			_ = c.Close() // it was only to see whether somebody is there
+			p.t.Logf("%s listens after %v", who, time.Since(began).Round(10*time.Millisecond))
+			return
+		}
+		select {
+		case err := <-p.exited:
+			p.running = nil
+			p.t.Fatalf("%s ended while it started: %v", who, err)
+		case <-deadline:
+			p.t.Fatalf("%s does not listen", who)
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *place) stop() { p.end(syscall.SIGTERM) }
+func (p *place) kill() { p.end(syscall.SIGKILL) }
+
+func (p *place) end(signal syscall.Signal) {
+	p.t.Helper()
+	cmd := p.running
+	p.running = nil
+	if err := cmd.Process.Signal(signal); err != nil {
+		p.t.Errorf("signal %v: %v", signal, err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(time.Minute):
+		_ = cmd.Process.Kill() // the test has failed already
+		p.t.Fatalf("a node ignored %v", signal)
+	}
+}
+
+// strays fails when a directory was put aside.
+func (p *place) strays() {
+	p.t.Helper()
+	found, err := filepath.Glob(filepath.Join(p.data, "*-stray*"))
+	if err != nil || len(found) > 0 {
+		p.t.Errorf("put aside: %v %v", found, err)
+	}
+	cut, err := filepath.Glob(filepath.Join(p.data, "*", "*.cut"))
+	if err != nil || len(cut) > 0 {
+		p.t.Errorf("cut: %v %v", cut, err)
+	}
+}

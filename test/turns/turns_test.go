@@ -1,0 +1,250 @@
+//go:build unix
+
+package turns
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ledger is what must be there.
+type ledger struct {
+	topics    map[string]kadm.TopicID
+	retention map[string]string // a configuration of each topic
+	records   map[string][]string
+	committed map[string]int64 // of group g, by topic
+	quotas    bool             // Kafka was asked to keep one
+}
+
+// TestTurns: Kafka formats and begins, then each takes three turns.
+func TestTurns(t *testing.T) {
+	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.format()
+			l := newLedger()
+			for round := range 3 {
+				for _, who := range []string{kafka, ottla} {
+					turn(t, p, l, who, round, killed)
+				}
+			}
+			p.start(kafka)
+			l.check(t, p, kafka)
+			p.stop()
+			p.strays()
+		})
+	}
+}
+
+// TestOttlaBegins: the directory is Ottla's own, or was only formatted by Kafka, and then goes to Kafka and back.
+func TestOttlaBegins(t *testing.T) {
+	for _, formatted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("formatted %v", formatted), func(t *testing.T) {
+			p := newPlace(t)
+			if formatted {
+				p.format()
+			}
+			l := newLedger()
+			for i, who := range []string{ottla, kafka, ottla} {
+				turn(t, p, l, who, i, false)
+			}
+		})
+	}
+}
+
+func newLedger() *ledger {
+	return &ledger{topics: map[string]kadm.TopicID{}, retention: map[string]string{}, records: map[string][]string{}, committed: map[string]int64{}}
+}
+
+// turn has one of the two find what the last one left, change it, and end.
+func turn(t *testing.T, p *place, l *ledger, who string, round int, killed bool) {
+	t.Helper()
+	p.start(who)
+	l.check(t, p, who)
+	l.work(t, p, who, round)
+	if !killed {
+		p.stop()
+	} else {
+		p.kill()
+		if who == ottla { // what only its journal has goes to the segments
+			p.start(ottla)
+			p.stop()
+		}
+	}
+	p.strays()
+	if t.Failed() {
+		t.Fatalf("after %s in round %d", who, round)
+	}
+}
+
+// perTurn is how many records each topic gets in a turn: more than a segment.
+const perTurn = 600
+
+func client(t *testing.T, p *place, opts ...kgo.Opt) (*kgo.Client, context.Context) {
+	t.Helper()
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.address), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50 * time.Millisecond), kgo.MaxVersions(nil)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	t.Cleanup(cancel)
+	return c, ctx
+}
+
+func (l *ledger) work(t *testing.T, p *place, who string, round int) {
+	t.Helper()
+	c, ctx := client(t, p)
+	defer c.Close()
+	admin := kadm.NewClient(c)
+	fresh, passing := fmt.Sprintf("from-%s-%d", who, round), fmt.Sprintf("passing-%s-%d", who, round)
+	retention := fmt.Sprint(86_400_000 + round)
+	for _, topic := range []string{fresh, passing} {
+		resp, err := admin.CreateTopic(ctx, 1, 1, map[string]*string{"retention.ms": &retention}, topic)
+		if err != nil {
+			t.Fatalf("%s: create %s: %v", who, topic, err)
+		}
+		l.topics[topic], l.retention[topic] = resp.ID, retention
+	}
+	value := make([]byte, 2000)
+	_, _ = rand.NewChaCha8([32]byte{byte(round)}).Read(value) // never fails; so that it fills segments
+	for topic := range l.topics {
+		var records []*kgo.Record
+		for i := range perTurn {
+			text := fmt.Sprintf("%s %s %d", who, topic, len(l.records[topic]))
+			l.records[topic] = append(l.records[topic], text)
+			body := append([]byte(text+" "), value[:(i*37)%len(value)]...)
+			records = append(records, &kgo.Record{Topic: topic, Key: []byte(text), Value: body})
+		}
+		if err := c.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			t.Fatalf("%s: produce to %s: %v", who, topic, err)
+		}
+		l.committed[topic] = int64(len(l.records[topic]) - round - 1)
+	}
+	delete(l.committed, passing)
+	offsets := kadm.Offsets{}
+	for topic, at := range l.committed {
+		offsets.AddOffset(topic, 0, at, -1)
+	}
+	if err := admin.CommitAllOffsets(ctx, "g", offsets); err != nil {
+		t.Fatalf("%s: commit: %v", who, err)
+	}
+	if who == kafka && !l.quotas {
+		l.quotas = true
+		user := "bob"
+		resp, err := admin.AlterClientQuotas(ctx, []kadm.AlterClientQuotaEntry{{Entity: kadm.ClientQuotaEntity{{Type: "user", Name: &user}}, Ops: []kadm.AlterClientQuotaOp{{Key: "producer_byte_rate", Value: 123456}}}})
+		if err != nil || resp[0].Err != nil {
+			t.Fatalf("quota: %v %+v", err, resp)
+		}
+	}
+	resp, err := admin.DeleteTopic(ctx, passing)
+	if err != nil || resp.Err != nil {
+		t.Fatalf("%s: delete %s: %v %v", who, passing, err, resp.Err)
+	}
+	delete(l.topics, passing)
+	delete(l.records, passing)
+	delete(l.retention, passing)
+	changed := fmt.Sprint(172_800_000 + round)
+	results, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &changed}}, fresh)
+	if err != nil || results[0].Err != nil {
+		t.Fatalf("%s: alter %s: %v %+v", who, fresh, err, results)
+	}
+	l.retention[fresh] = changed
+}
+
+func (l *ledger) check(t *testing.T, p *place, who string) {
+	t.Helper()
+	if len(l.topics) == 0 {
+		return
+	}
+	c, ctx := client(t, p)
+	defer c.Close()
+	admin := kadm.NewClient(c)
+	found, err := admin.ListTopics(ctx)
+	if err != nil {
+		t.Fatalf("%s: list topics: %v", who, err)
+	}
+	if got, want := found.Names(), slices.Sorted(maps.Keys(l.topics)); !slices.Equal(got, want) {
+		t.Errorf("%s has the topics %v, want %v", who, got, want)
+	}
+	for topic, id := range l.topics {
+		if found[topic].ID != id {
+			t.Errorf("%s: topic %s has the id %v, want %v", who, topic, found[topic].ID, id)
+		}
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, slices.Collect(maps.Keys(l.topics))...)
+	if err != nil {
+		t.Fatalf("%s: %v", who, err)
+	}
+	for _, r := range configs {
+		for _, config := range r.Configs {
+			if config.Key == "retention.ms" && config.MaybeValue() != l.retention[r.Name] {
+				t.Errorf("%s: retention.ms of %s is %s, want %s", who, r.Name, config.MaybeValue(), l.retention[r.Name])
+			}
+		}
+	}
+	offsets, err := admin.FetchOffsets(ctx, "g")
+	if err != nil {
+		t.Fatalf("%s: fetch offsets: %v", who, err)
+	}
+	for topic, want := range l.committed {
+		if got, ok := offsets.Lookup(topic, 0); !ok || got.At != want {
+			t.Errorf("%s: the group's offset in %s is %d (%v), want %d", who, topic, got.At, ok, want)
+		}
+	}
+	l.checkRecords(t, p, who)
+	if who == kafka {
+		l.checkForeign(t, ctx, admin)
+	}
+}
+
+func (l *ledger) checkRecords(t *testing.T, p *place, who string) {
+	t.Helper()
+	from, left := map[string]map[int32]kgo.Offset{}, 0
+	for topic, records := range l.records {
+		from[topic] = map[int32]kgo.Offset{0: kgo.NewOffset().AtStart()}
+		left += len(records)
+	}
+	c, ctx := client(t, p, kgo.ConsumePartitions(from))
+	defer c.Close()
+	got := map[string][]string{}
+	for left > 0 {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("%s: %d records are missing: %v", who, left, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			got[r.Topic] = append(got[r.Topic], string(r.Key))
+			left--
+		})
+	}
+	for topic, want := range l.records {
+		if !slices.Equal(got[topic], want) {
+			t.Errorf("%s: %s has %d records, want %d", who, topic, len(got[topic]), len(want))
+		}
+	}
+}
+
+// checkForeign asks for what only Kafka understands.
+func (l *ledger) checkForeign(t *testing.T, ctx context.Context, admin *kadm.Client) {
+	t.Helper()
+	users, err := admin.DescribeUserSCRAMs(ctx, "alice")
+	if err != nil || len(users["alice"].CredInfos) != 1 {
+		t.Errorf("the SCRAM credentials of alice: %v %+v", err, users)
+	}
+	if !l.quotas {
+		return
+	}
+	quotas, err := admin.DescribeClientQuotas(ctx, false, []kadm.DescribeClientQuotaComponent{{Type: "user", MatchType: 2}})
+	if err != nil || len(quotas) != 1 || len(quotas[0].Values) != 1 || quotas[0].Values[0].Value != 123456 {
+		t.Errorf("the quota of bob: %v %+v", err, quotas)
+	}
+}
