@@ -55,6 +55,10 @@ func (l *Log) load(found *dir.Found) error {
 	} else {
 		var err error
 		have, err = readIdentity(l.dir.FS(), l.path)
+		if errors.Is(err, errTorn) && found.RecoveryPoint <= 0 && onlySnapshots(found.Files) { // as Kafka formats the metadata's directory
+			l.begin(0, time.Now())
+			return nil
+		}
 		if errors.Is(err, errTorn) && found.RecoveryPoint <= 0 {
 			// The first round never ended, or the identity would be here: nobody was promised anything.
 			l.dir.Logger().Warn("a log that was being made when the node stopped is discarded", "log", l.name, "directory", l.dir.Path())
@@ -86,6 +90,20 @@ func (l *Log) load(found *dir.Found) error {
 	m := l.mu.writtenMark
 	l.openEnd, l.openBase, l.openPosition = m.offset, m.base, m.at
 	return nil
+}
+
+// onlySnapshots tells whether a directory has snapshots of the metadata (*.checkpoint) and no segment.
+func onlySnapshots(files []vfs.DirEntry) bool {
+	any := false
+	for _, f := range files {
+		switch filepath.Ext(f.Name) {
+		case logSuffix:
+			return false
+		case ".checkpoint":
+			any = true
+		}
+	}
+	return any
 }
 
 // inventory is what the log's directory has, by segment.
