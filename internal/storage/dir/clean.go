@@ -39,8 +39,8 @@ func takeMarker(fsys vfs.FS, path string, keep bool) (clean bool, epoch int64, e
 	if keep {
 		return true, marker.BrokerEpoch, nil
 	}
-	if err := fsys.Remove(name); err != nil {
-		return false, NoBrokerEpoch, fmt.Errorf("remove %s: %w", name, err)
+	if err := fsys.Rename(name, filepath.Join(path, turnFile)); err != nil {
+		return false, NoBrokerEpoch, fmt.Errorf("take %s: %w", name, err)
 	}
 	if err := fsys.SyncDir(path); err != nil {
 		return false, NoBrokerEpoch, fmt.Errorf("sync directory %s: %w", path, err)
@@ -53,5 +53,14 @@ func writeMarker(fsys vfs.FS, path string, epoch int64) error {
 	if err != nil {
 		return err
 	}
-	return replace(fsys, path, file{cleanFile, data})
+	if err := replace(fsys, path, file{turnFile, data}); err != nil {
+		return err
+	}
+	if err := fsys.Rename(filepath.Join(path, turnFile), filepath.Join(path, cleanFile)); err != nil {
+		return fmt.Errorf("leave %s: %w", filepath.Join(path, cleanFile), err)
+	}
+	if err := fsys.SyncDir(path); err != nil {
+		return &syncError{fmt.Errorf("sync directory %s: %w", path, err)}
+	}
+	return nil
 }

@@ -33,9 +33,6 @@ func (d *Dir) Close(brokerEpoch int64) error {
 			err = d.dropJournal()
 		}
 		if err == nil {
-			err = d.endTurn()
-		}
-		if err == nil {
 			err = writeMarker(d.fs, d.path, brokerEpoch)
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// turnFile is there while Ottla uses the directory, and after it died; a clean stop removes it. Apache Kafka, which may take turns with Ottla, leaves it alone, so that
+// turnFile is there while Ottla uses the directory, and after it died; a clean stop renames it to Kafka's marker, and a start after one renames that back, so that there is
+// always one of them. Apache Kafka, which may take turns with Ottla, leaves it alone, so that
 // together with the clean marker it tells who was last:
 //
 //	marker  turn file
@@ -62,9 +63,9 @@ func (d *Dir) forgetOurs(t turn) error {
 	return nil
 }
 
-// beginTurn makes the turn file, before the clean marker goes: a crash in between leaves both, and costs no more than reading logs from their files.
+// beginTurn makes the turn file where there is no marker to make it of.
 func (d *Dir) beginTurn(t turn) error {
-	if t.running {
+	if t.running || t.clean {
 		return nil
 	}
 	f, err := d.fs.Create(filepath.Join(d.path, turnFile))
@@ -74,16 +75,10 @@ func (d *Dir) beginTurn(t turn) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return d.fs.SyncDir(d.path)
-}
-
-// endTurn removes the turn file; the marker that follows syncs that.
-func (d *Dir) endTurn() error {
-	err := d.fs.Remove(filepath.Join(d.path, turnFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := d.fs.SyncDir(d.path); err != nil {
+		return fmt.Errorf("sync directory %s: %w", d.path, err)
 	}
-	return err
+	return nil
 }
 
 // takeStarts notes where the logs begin that Kafka left: it writes a start offset down only where one lies within a segment. This is on disk before anything else
