@@ -78,8 +78,9 @@ func (s *shell) logDumpCommand() *cobra.Command {
 		Use: "dump PATH…", Short: "Show what files of a log directory have: segments, indexes, snapshots, checkpoints, manifest, journal",
 		Long: `PATH is a file, or a directory whose files are all shown. Nothing is changed; a node may run. A place that makes no sense is shown where it is, with what was expected there, and
 what is sound behind it follows; the exit code is 1 then. With -o json each line is one document, whose field "kind" says what it is.`,
-		Example: "  ottla log dump ottla-data/orders-0/00000000000000000000.log --records\n  ottla log dump ottla-data/__consumer_offsets-7 --records -o json",
-		Args:    arguments(1, -1, "files or directories"),
+		Example:           "  ottla log dump ottla-data/orders-0/00000000000000000000.log --records\n  ottla log dump ottla-data/__consumer_offsets-7 --records -o json",
+		Args:              arguments(1, -1, "files or directories"),
+		ValidArgsFunction: completeFiles,
 		RunE: func(c *cobra.Command, paths []string) (err error) {
 			if o.Encoding, err = logfile.ParseEncoding(encoding); err != nil {
 				return usage("--encoding: %v", err)
@@ -109,8 +110,9 @@ func (s *shell) logCatCommand() *cobra.Command {
 		Use: "cat DIR", Short: "Show the records in a partition's directory",
 		Long: `DIR is the directory of one partition, such as ottla-data/orders-0. Records below the log's start offset are left out, as a consumer would not get them. Records of transactions that
 were aborted or are open are shown. Nothing is changed; a node may run.`,
-		Example: "  ottla log cat ottla-data/orders-0 --from 1000 --limit 10",
-		Args:    arguments(1, 1, "one partition's directory"),
+		Example:           "  ottla log cat ottla-data/orders-0 --from 1000 --limit 10",
+		Args:              arguments(1, 1, "one partition's directory"),
+		ValidArgsFunction: completeDirectories,
 		RunE: func(c *cobra.Command, paths []string) (err error) {
 			if o.Encoding, err = logfile.ParseEncoding(encoding); err != nil {
 				return usage("--encoding: %v", err)
@@ -142,8 +144,9 @@ func (s *shell) logVerifyCommand() *cobra.Command {
 		Use: "verify DIR", Short: "Check everything in a log directory: every batch, index, checkpoint and snapshot",
 		Long: `DIR is one of log.dirs. Nothing is changed. When a node has the directory open, what lies above each log's recovery point is not judged, and a finding counts only if a second look
 shows it too. Damage is what was acknowledged and is not as it was written: the exit code is 1. A torn end was never acknowledged, and indexes are made anew by themselves: the exit code is 0.`,
-		Example: "  ottla log verify ottla-data\n  ottla log verify ottla-data --log orders-0 -o json",
-		Args:    arguments(1, 1, "one log directory"),
+		Example:           "  ottla log verify ottla-data\n  ottla log verify ottla-data --log orders-0 -o json",
+		Args:              arguments(1, 1, "one log directory"),
+		ValidArgsFunction: completeDirectories,
 		RunE: func(c *cobra.Command, paths []string) error {
 			if !running {
 				locked, err := vfs.Locked(filepath.Join(paths[0], dir.LockFile))
@@ -188,7 +191,8 @@ func (s *shell) logRecoverCommand() *cobra.Command {
 		Long: `Does once what the node's next start would do with the directory: the journal is brought to the segments, ends that a crash tore are cut and kept aside as *.cut files, and the
 directory is closed cleanly. After a power cut Apache Kafka may open an Ottla directory only when this, or a node, has opened it. A directory that needs nothing is left as it is, to the byte. A directory
 that a node has open is refused.`,
-		Args: arguments(1, -1, "log directories"),
+		Args:              arguments(1, -1, "log directories"),
+		ValidArgsFunction: completeDirectories,
 		RunE: func(_ *cobra.Command, paths []string) error {
 			logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			done := []*logfile.Recovery{}
@@ -215,4 +219,12 @@ that a node has open is refused.`,
 			return nil
 		},
 	}
+}
+
+func completeFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func completeDirectories(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
 }
