@@ -137,7 +137,7 @@ var (
 		{name: "configs-broker-describe", class: configsTool, args: on("--describe", "--broker", "1")},
 		{name: "configs-broker-describe-all", class: configsTool, args: on("--describe", "--broker", "1", "--all")},
 		{name: "configs-broker-alter", class: configsTool, args: on("--alter", "--broker", "1", "--add-config", "log.retention.ms=7200000")},
-		{name: "configs-broker-describe-altered", class: configsTool, args: on("--describe", "--broker", "1"), until: "7200000"},
+		{name: "configs-broker-describe-altered", class: configsTool, args: on("--describe", "--broker", "1"), until: "log.retention.ms=7200000 sensitive"},
 		{name: "configs-broker-alter-read-only", class: configsTool, args: on("--alter", "--broker", "1", "--add-config", "broker.id=7")},
 		{name: "configs-broker-delete", class: configsTool, args: on("--alter", "--broker", "1", "--delete-config", "log.retention.ms")},
 		{name: "configs-default-alter", class: configsTool, args: on("--alter", "--broker-defaults", "--add-config", "message.max.bytes=2000000")},
