@@ -40,6 +40,7 @@ func settings(port, controller int, data string) string {
 		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller),
 		"log.dirs=" + data,
 		"offsets.topic.replication.factor=1",
+		"log.retention.ms=-1", // records of the past are asked about: Kafka looks for what is too old half a minute after its start
 		"transaction.state.log.replication.factor=1",
 		"transaction.state.log.min.isr=1",
 		"share.coordinator.state.topic.replication.factor=1",
