@@ -13,6 +13,7 @@ const (
 	recoveryFile    = "recovery-point-offset-checkpoint"
 	startFile       = "log-start-offset-checkpoint"
 	replicationFile = "replication-offset-checkpoint"
+	cleanerFile     = "cleaner-offset-checkpoint"
 )
 
 // offsets maps a log's name (topic-partition) to an offset.

@@ -108,6 +108,7 @@ type Dir struct {
 	makingJournal   bool
 	recoverySum     uint32          // checksum of the recovery-point file on disk
 	recorded        map[string]bool // names in the recovery-point file on disk
+	cleaned         bool            // there is a checkpoint of what is compacted
 }
 
 // Open locks the directory at path, making it if it is missing, proves that it is this node's, reads its checkpoints and lists its logs, and starts its committer.
@@ -278,13 +279,14 @@ func (d *Dir) list() error {
 			if err != nil {
 				return fmt.Errorf("log directory %s: %w", name, err)
 			}
-			d.mu.found[e.Name] = &Found{Files: files, RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1}
+			d.mu.found[e.Name] = &Found{Files: files, RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}
 		}
 	}
 	return nil
 }
 
 func (d *Dir) loadCheckpoints() error {
+	d.recorded = map[string]bool{}
 	recovery, recoveryBytes, err := d.readOffsets(recoveryFile)
 	if err != nil {
 		return err
@@ -296,6 +298,17 @@ func (d *Dir) loadCheckpoints() error {
 	watermarks, _, err := d.readOffsets(replicationFile)
 	if err != nil { // a hint only
 		d.logger.Warn("high watermarks are not known and begin at what is synced", "directory", d.path, "error", err)
+	}
+	cleaned, _, err := d.readOffsets(cleanerFile)
+	if err != nil { // without it everything is looked at again
+		d.logger.Warn("how far logs are compacted is not known: they are compacted from their beginning", "directory", d.path, "error", err)
+	}
+	d.cleaned = len(cleaned) > 0
+	for name, offset := range cleaned {
+		d.recorded[name] = true
+		if f := d.mu.found[name]; f != nil {
+			f.Cleaned = offset
+		}
 	}
 	d.recoverySum = crc32.Checksum(recoveryBytes, castagnoli)
 	var states map[string]*Entry
@@ -309,7 +322,6 @@ func (d *Dir) loadCheckpoints() error {
 			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
 		}
 	}
-	d.recorded = make(map[string]bool, len(recovery))
 	for name, offset := range recovery {
 		d.recorded[name] = true
 		if f := d.mu.found[name]; f != nil {

@@ -39,6 +39,8 @@ const (
 	NeedRecovery
 	// NeedJournal: files of the log are cut, renamed or removed, or the log is left to itself; a crash must not bring their bytes back from the journal.
 	NeedJournal
+	// NeedCleaned: the offset up to which the log is compacted changed and must be in the checkpoint.
+	NeedCleaned
 )
 
 // Member is a log's place in its directory, embedded in the log.
@@ -62,6 +64,8 @@ type Found struct {
 	StartOffset int64
 	// HighWatermark as checkpointed, -1 when there is none.
 	HighWatermark int64
+	// Cleaned is the offset up to which the log is compacted, as checkpointed, -1 when there is none.
+	Cleaned int64
 	// Clean tells that the last user of the directory stopped cleanly.
 	Clean bool
 }

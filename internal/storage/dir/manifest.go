@@ -26,6 +26,8 @@ type Entry struct {
 	StartOffset int64
 	// HighWatermark as of the checkpoint: a hint.
 	HighWatermark int64
+	// Cleaned is the offset up to which the log is compacted, -1 when it never was. It stands in its own checkpoint, not in the manifest.
+	Cleaned int64
 	// State is the log's own: everything it needs at RecoveryPoint.
 	State []byte
 }

@@ -28,4 +28,6 @@ const (
 	KeepMarker
 	// ManifestLast replaces the manifest after the checkpoint files that it goes with.
 	ManifestLast
+	// SkipSwapSync replaces segments by their compacted form without making each step durable before the next.
+	SkipSwapSync
 )

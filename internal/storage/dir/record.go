@@ -40,15 +40,15 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 
 	entries := make(map[string]*Entry, len(logs)+len(found))
 	for name, f := range found { // nobody opened it yet: what is known stays known
-		entries[name] = &Entry{RecoveryPoint: f.RecoveryPoint, StartOffset: f.StartOffset, HighWatermark: f.HighWatermark, State: f.State}
+		entries[name] = &Entry{RecoveryPoint: f.RecoveryPoint, StartOffset: f.StartOffset, HighWatermark: f.HighWatermark, Cleaned: f.Cleaned, State: f.State}
 	}
 	for _, l := range logs {
-		e := &Entry{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1}
+		e := &Entry{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}
 		l.Checkpoint(r, needs, e)
 		entries[l.Name()] = e
 	}
 	names := slices.Sorted(maps.Keys(entries))
-	recovery, starts, watermarks := offsets{}, offsets{}, offsets{}
+	recovery, starts, watermarks, cleaned := offsets{}, offsets{}, offsets{}, offsets{}
 	var known []string // in the manifest
 	for _, name := range names {
 		e := entries[name]
@@ -58,6 +58,9 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 		}
 		if e.StartOffset >= 0 {
 			starts[name] = e.StartOffset
+		}
+		if e.Cleaned >= 0 {
+			cleaned[name] = e.Cleaned
 		}
 		if e.HighWatermark >= 0 {
 			watermarks[name] = e.HighWatermark
@@ -70,7 +73,22 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	for name := range starts {
 		recorded[name] = true
 	}
+	for name := range cleaned {
+		recorded[name] = true
+	}
+	if needs&(NeedCleaned|NeedRecovery) != 0 && (d.cleaned || len(cleaned) > 0) {
+		if err := d.replaceCheckpoint(file{cleanerFile, encodeOffsets(cleaned)}); err != nil {
+			return err
+		}
+		d.cleaned = true
+		for name := range cleaned {
+			d.recorded[name] = true
+		}
+	}
 	if needs&NeedRecovery == 0 { // starts only grow but with a new manifest
+		if needs&NeedStart == 0 {
+			return nil
+		}
 		return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
 	}
 	text := encodeOffsets(recovery)

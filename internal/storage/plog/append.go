@@ -95,7 +95,7 @@ func (l *Log) admit(b batch.Batch, now time.Time, origin Origin) error {
 // continues checks that a replicated batch follows what is there.
 func (l *Log) continues(b batch.Batch, end int64) error {
 	base := b.BaseOffset()
-	if base < end || base > end && !l.cfg.Load().CleanupCompact {
+	if base < end || base > end && !l.mayHaveGaps() {
 		return fmt.Errorf("log %s: %w: it begins at offset %d, the log ends at %d", l.name, ErrNotContiguous, base, end)
 	}
 	if latest := l.mu.epochs.latest(); b.PartitionLeaderEpoch() < latest {

@@ -25,7 +25,7 @@ type checker struct {
 }
 
 func newChecker(s *Slice) checker {
-	return checker{slice: s, expect: -1, gaps: s.log.cfg.Load().CleanupCompact, on: s.segment.base < s.log.openEnd && s.at < s.log.openAt(s.segment), at: s.at}
+	return checker{slice: s, expect: -1, gaps: s.log.mayHaveGaps(), on: s.segment.base < s.log.openEnd && s.at < s.log.openAt(s.segment), at: s.at}
 }
 
 // next takes the next piece.

@@ -28,6 +28,10 @@ type Config struct {
 	RetentionMs          int64 // -1: no limit
 	RetentionBytes       int64 // -1: no limit
 	ProducerExpirationMs int64
+	MinCleanableRatio    float64
+	MinCompactionLagMs   int64
+	MaxCompactionLagMs   int64
+	DeleteRetentionMs    int64
 	// CleanupDelete and CleanupCompact are cleanup.policy. Only with CleanupCompact may offsets have gaps.
 	CleanupDelete  bool
 	CleanupCompact bool
@@ -40,6 +44,7 @@ func DefaultConfig() *Config {
 		SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
 		FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, FileDeleteDelayMs: 60_000,
 		RetentionMs: 7 * 24 * 3600 * 1000, RetentionBytes: -1, ProducerExpirationMs: 24 * 3600 * 1000, CleanupDelete: true,
+		MinCleanableRatio: 0.5, MaxCompactionLagMs: math.MaxInt64, DeleteRetentionMs: 24 * 3600 * 1000,
 	}
 }
 

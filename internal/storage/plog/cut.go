@@ -125,6 +125,11 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark,
 		l.mu.writtenMark = m
 		l.written.Store(m.offset)
 	}
+	l.cleaned.Store(min(l.cleaned.Load(), m.offset))
+	l.mu.cleanedTo = 0
+	for _, x := range l.mu.swaps {
+		x.to = 0 // what is left of it is looked at again
+	}
 	if l.mu.snapshotAt > m.offset {
 		l.mu.snapshotAt, l.mu.changed = -1, true
 	}

@@ -94,7 +94,7 @@ func (r *recovery) trustSealed(s *segment, next int64) error {
 		end = b.NextOffset()
 		return true
 	})
-	if err == nil && end != next && !l.cfg.Load().CleanupCompact {
+	if err == nil && end != next && !l.mayHaveGaps() {
 		err = &RotError{Log: l.name, Segment: s.base, Position: s.size, From: end, To: next, Detail: "the segment ends there"}
 	}
 	return err

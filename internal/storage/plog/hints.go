@@ -33,6 +33,12 @@ func (l *Log) stageHints(r *dir.Round) error {
 		}
 	}
 	for _, s := range sealed {
+		if s.where.Load() != placeFinal { // its name is another's; when it gets one of its own it is sealed again
+			l.mu.Lock()
+			l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(x *segment) bool { return x == s })
+			l.mu.Unlock()
+			continue
+		}
 		l.mu.Lock() // before: while it is written a reader may have its index made anew, and ask again
 		l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(x *segment) bool { return x == s })
 		l.mu.Unlock()

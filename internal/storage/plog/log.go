@@ -27,10 +27,13 @@ type Log struct {
 	start, durableStart  atomic.Int64
 	end, written, synced atomic.Int64
 	highWatermark        atomic.Int64
-	opened               atomic.Bool // recovered, and known to the directory
-	early                bool        // a round was asked for before that
-	ended                atomic.Bool // closed or deleted, all done
-	damagedAnywhere      atomic.Bool // mu.rot has something
+	opened               atomic.Bool  // recovered, and known to the directory
+	early                bool         // a round was asked for before that
+	ended                atomic.Bool  // closed or deleted, all done
+	damagedAnywhere      atomic.Bool  // mu.rot has something
+	cleaned              atomic.Int64 // compacted up to here, durably
+	gaps                 atomic.Bool  // compaction has left gaps of offsets, whatever the policy is now
+	cleaning             sync.Mutex   // held by the one cleaning
 
 	mu struct {
 		sync.Mutex
@@ -47,6 +50,8 @@ type Log struct {
 		cut         *cut
 		sealed      []*segment // rolled, hints not written yet
 		removals    []*segment // out of the list, files still there
+		swaps       []*swap    // cleaned segments that wait to be put in place
+		cleanedTo   int64      // a cleaning had nothing to replace: the log is clean up to here
 		epochsDirty bool
 		wantSync    bool
 		flushing    bool
@@ -68,12 +73,14 @@ type Log struct {
 	found *dir.Found // what the directory had, of a log that is damaged
 
 	// The committer's own.
-	exists   bool  // the log's directory is there
-	leaving  bool  // Prepare saw that it is closed or deleted
-	prepared *cut  // the cut that Prepare saw
-	revived  bool  // it was found after a crash: nothing is known to be synced, not even its name
-	recorded int64 // recovery point in the checkpoint on disk
-	staged   staged
+	exists        bool  // the log's directory is there
+	leaving       bool  // Prepare saw that it is closed or deleted
+	prepared      *cut  // the cut that Prepare saw
+	revived       bool  // it was found after a crash: nothing is known to be synced, not even its name
+	recorded      int64 // recovery point in the checkpoint on disk
+	recordedClean int64 // cleaned offset in the checkpoint on disk
+	swapAdmitted  bool  // the journal has forgotten the segments that are replaced
+	staged        staged
 }
 
 // mark is a place in the log, and what must be known there to begin again.

@@ -76,6 +76,7 @@ func (l *Log) load(found *dir.Found) error {
 		return &IdentityError{l.name, have, l.id}
 	}
 	l.exists = true
+	l.gaps.Store(found.Cleaned > 0)
 	l.revived = !found.Clean
 	l.recorded = max(0, found.RecoveryPoint)
 	files, err := l.inventory(found)
@@ -87,6 +88,8 @@ func (l *Log) load(found *dir.Found) error {
 		return err
 	}
 	l.highWatermark.Store(found.HighWatermark)
+	l.cleaned.Store(max(0, min(found.Cleaned, l.mu.syncedMark.offset)))
+	l.recordedClean = max(0, found.Cleaned)
 	m := l.mu.writtenMark
 	l.openEnd, l.openBase, l.openPosition = m.offset, m.base, m.at
 	return nil
@@ -117,9 +120,13 @@ type inventory struct {
 // inventory sorts the files, and removes what an interrupted deletion or replacement left.
 func (l *Log) inventory(found *dir.Found) (inventory, error) {
 	out := inventory{sizes: make(map[string]int64, len(found.Files))}
-	for _, f := range found.Files {
+	have, err := l.finishSwaps(found.Files)
+	if err != nil {
+		return out, err
+	}
+	for _, f := range have {
 		switch filepath.Ext(f.Name) {
-		case deletedSuffix, ".tmp", ".cleaned", ".swap":
+		case deletedSuffix, ".tmp", cleanedSuffix, swapSuffix:
 			if err := removeIfThere(l.dir.FS(), filepath.Join(l.path, f.Name)); err != nil {
 				return out, err
 			}

@@ -223,7 +223,7 @@ func (r *recovery) scan(from mark) error {
 		at := int64(0)
 		if s.base == from.base {
 			at = from.at
-		} else if s.base != end.offset && (s.base < end.offset || !l.cfg.Load().CleanupCompact) {
+		} else if s.base != end.offset && (s.base < end.offset || !l.mayHaveGaps()) {
 			return r.cut(end, r.list[i:], nil, fmt.Sprintf("segment %020d does not begin at offset %d, where the one before it ends", s.base, end.offset))
 		}
 		v := verifier{recovery: r, segment: s, expect: max(end.offset, s.base), epoch: epoch}
@@ -492,7 +492,7 @@ func (v *verifier) adopt(b batch.Batch, at int64) {
 // follows says why a sound batch cannot stand where it stands.
 func (v *verifier) follows(b batch.Batch) string {
 	switch {
-	case b.BaseOffset() < v.expect, b.BaseOffset() > v.expect && !v.recovery.log.cfg.Load().CleanupCompact:
+	case b.BaseOffset() < v.expect, b.BaseOffset() > v.expect && !v.recovery.log.mayHaveGaps():
 		return fmt.Sprintf("a batch begins at offset %d where %d was expected", b.BaseOffset(), v.expect)
 	case b.LastOffsetDelta() < 0:
 		return "a batch ends before it begins"

@@ -24,7 +24,7 @@ func (l *Log) stageRemovals(r *dir.Round) error {
 		durable = l.staged.start
 	}
 	l.mu.removals = slices.DeleteFunc(l.mu.removals, func(s *segment) bool {
-		if s.base < durable && s.refs.Load() <= 0 {
+		if s.base < durable && s.refs.Load() <= 0 && s.where.Load() == placeFinal {
 			ready = append(ready, s)
 			return true
 		}
@@ -107,6 +107,8 @@ func (l *Log) leave(set func()) error {
 	set()
 	l.mu.waiters = append(l.mu.waiters, done)
 	l.mu.Unlock()
+	l.cleaning.Lock()   // a cleaning sees it and gives up; it must not write beside whoever has the name next
+	l.cleaning.Unlock() //nolint:staticcheck // waited for, no more
 	l.dirty()
 	if err := l.dir.Err(); err != nil { // it may have gone offline before it saw the waiter
 		return err
@@ -210,7 +212,7 @@ func (l *Log) handOver() error {
 		l.dir.Leave(l, l.found)
 		return nil
 	}
-	found := &dir.Found{RecoveryPoint: -1, StartOffset: -1, HighWatermark: l.highWatermark.Load(), Clean: true}
+	found := &dir.Found{RecoveryPoint: -1, StartOffset: -1, Cleaned: -1, HighWatermark: l.highWatermark.Load(), Clean: true}
 	if l.exists {
 		files, err := l.dir.FS().ReadDir(l.path)
 		if err != nil {
@@ -223,6 +225,9 @@ func (l *Log) handOver() error {
 		l.mu.Unlock()
 		if start := l.DurableStartOffset(); start > 0 {
 			found.StartOffset = start
+		}
+		if at := l.cleaned.Load(); at > 0 {
+			found.Cleaned = at
 		}
 		l.dir.Leave(l, found)
 		return nil

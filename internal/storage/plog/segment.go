@@ -27,8 +27,9 @@ const noTimestamp = -1
 
 // segment is one file of the log and its hints. The list holds one reference, every reader another.
 type segment struct {
-	base int64
-	refs atomic.Int32
+	base  int64
+	refs  atomic.Int32
+	where atomic.Int32 // of its log file, see placeFinal
 
 	log, index, times dir.Handle
 

@@ -168,7 +168,7 @@ func (s *Slice) WriteTo(w io.Writer) (int64, error) {
 func (s *Slice) fileParts(buffer []byte, f func(p []byte) error) error {
 	l := s.log
 	h := l.dir.Handles()
-	file, err := h.Acquire(l.dir.FS(), &s.segment.log, l.fileName(s.segment.base, logSuffix), false)
+	file, err := l.openSegment(s.segment)
 	if err != nil {
 		return &DiskError{err}
 	}

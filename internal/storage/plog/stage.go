@@ -58,6 +58,15 @@ func (l *Log) Prepare() dir.Needs {
 			needs |= dir.NeedRecovery
 		}
 		l.prepared = l.mu.cut
+		if l.recordedClean > l.mu.cut.to {
+			needs |= dir.NeedCleaned
+		}
+	}
+	if l.swapAdmitted = l.swapReadyLocked(); l.swapAdmitted {
+		needs |= dir.NeedJournal
+	}
+	if l.cleaned.Load() > l.recordedClean {
+		needs |= dir.NeedCleaned
 	}
 	if l.leaving = l.mu.closing || l.mu.deleting; l.leaving {
 		needs |= dir.NeedJournal
@@ -156,6 +165,9 @@ func (l *Log) stageFiles(r *dir.Round) error {
 		if err := l.stageRevived(r); err != nil {
 			return err
 		}
+	}
+	if err := l.stageSwaps(r, l.staged.cut != nil || l.staged.closing); err != nil {
+		return err
 	}
 	if err := l.stageCut(r); err != nil {
 		return err
@@ -426,6 +438,15 @@ func (l *Log) Settle(err error) {
 	if st.ok && l.mu.settled != st.generation {
 		l.mu.settled = st.generation
 		moved = true
+	}
+	if to := l.mu.cleanedTo; st.ok && to > 0 && len(l.mu.swaps) == 0 && st.generation == l.mu.generation {
+		l.mu.cleanedTo = 0
+		if to > l.cleaned.Load() && to <= l.end.Load() {
+			l.cleaned.Store(to)
+			if !st.closing {
+				defer l.dirty() // it is written down in the next round
+			}
+		}
 	}
 	if st.durable && l.durableStart.Load() != st.start {
 		l.durableStart.Store(st.start)

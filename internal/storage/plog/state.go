@@ -33,6 +33,7 @@ type segmentState struct {
 func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	if l.found != nil && l.Err() != nil { // damaged: what was recorded stays recorded
 		e.RecoveryPoint, e.StartOffset, e.HighWatermark, e.State = l.found.RecoveryPoint, l.found.StartOffset, l.found.HighWatermark, l.found.State
+		e.Cleaned = l.found.Cleaned
 		return
 	}
 	l.mu.Lock()
@@ -44,6 +45,12 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	l.staged.start, l.staged.durable = start, true // once the round that this belongs to has ended
 	if !l.exists {
 		return // nothing else on disk
+	}
+	if at := l.cleaned.Load(); at > 0 {
+		e.Cleaned = at
+	}
+	if needs&(dir.NeedCleaned|dir.NeedRecovery) != 0 {
+		l.recordedClean = max(0, e.Cleaned)
 	}
 	e.HighWatermark = l.CheckpointedHighWatermark()
 	e.RecoveryPoint = l.mu.syncedMark.offset

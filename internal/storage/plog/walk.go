@@ -37,7 +37,7 @@ func (l *Log) readAt(s *segment, p []byte, at int64) (int, error) {
 		p = p[:until]
 	}
 	h := l.dir.Handles()
-	f, err := h.Acquire(l.dir.FS(), &s.log, l.fileName(s.base, logSuffix), false)
+	f, err := l.openSegment(s)
 	if err != nil {
 		return 0, &DiskError{err}
 	}
@@ -100,7 +100,7 @@ func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) b
 	defer windows.Put(buffer)
 	w := window{log: l, segment: s, buf: buffer[:], until: to}
 	expect, exact := s.base, from == 0 // whether a batch must begin at expect, or only not before
-	gaps := l.cfg.Load().CleanupCompact
+	gaps := l.mayHaveGaps()
 	size := int64(0)
 	for at := from; at < to; at += size {
 		b, err := w.header(at, size)

@@ -1,0 +1,277 @@
+package plog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// Kafka's suffixes of a segment that replaces others: while it is written, and once it is to be put in their place whatever happens.
+const (
+	cleanedSuffix = ".cleaned"
+	swapSuffix    = ".swap"
+)
+
+// Where a segment's file is.
+const (
+	placeFinal   int32 = iota // under its name
+	placeCleaned              // under its name and .cleaned
+	placeGone                 // nowhere: the name belongs to its replacement
+)
+
+// swap is a segment that a cleaning made, and those whose place it takes.
+type swap struct {
+	fresh *segment
+	old   []*segment
+	to    int64 // the log is clean up to here once this, the last swap of its cleaning, is on disk; 0 for the others
+}
+
+var errReplaced = fmt.Errorf("the segment was replaced by compaction: %w", fs.ErrNotExist)
+
+// openSegment acquires a segment's log file, wherever a cleaning has put it. The place is looked at again after opening: what was opened by a name is the segment's own
+// only if the name was its own all the while.
+func (l *Log) openSegment(s *segment) (vfs.File, error) {
+	h := l.dir.Handles()
+	for {
+		place := s.where.Load()
+		name := l.fileName(s.base, logSuffix)
+		switch place {
+		case placeGone:
+			return nil, errReplaced
+		case placeCleaned:
+			name += cleanedSuffix
+		}
+		f, err := h.Acquire(l.dir.FS(), &s.log, name, false)
+		if s.where.Load() == place {
+			return f, err
+		}
+		if err == nil {
+			if err := h.Release(&s.log); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// publishClean shows what a cleaning made to readers, and leaves the files to the committer. It runs where appends, cuts and Maintain run. What has changed in the list since
+// the cleaning began makes it void.
+func (l *Log) publishClean(swaps []*swap, generation int, to int64) error {
+	if err := l.admitCut(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if l.mu.generation != generation {
+		l.mu.Unlock()
+		return ErrCleanAborted
+	}
+	list := slices.Clone(*l.segments.Load())
+	var removed []*segment
+	for _, x := range swaps {
+		i := slices.Index(list, x.old[0])
+		if i < 0 || i+len(x.old) >= len(list) || !slices.Equal(list[i:i+len(x.old)], x.old) {
+			l.mu.Unlock()
+			return ErrCleanAborted // retention was faster
+		}
+		list = slices.Replace(list, i, i+len(x.old), x.fresh)
+		removed = append(removed, x.old...)
+	}
+	release, _ := l.cutTailLocked(nil, 0, removed) // all of it is on disk
+	l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(s *segment) bool { return slices.Contains(removed, s) })
+	l.mu.hints = [hintCount]hint{}
+	if len(swaps) == 0 {
+		l.mu.cleanedTo = to
+	} else {
+		swaps[len(swaps)-1].to = to
+		l.mu.swaps = append(l.mu.swaps, swaps...)
+		l.segments.Store(&list)
+		l.gaps.Store(true)
+	}
+	l.mu.Unlock()
+	for _, c := range release {
+		c.Release()
+	}
+	for _, s := range removed {
+		l.release(s)
+	}
+	l.dirty()
+	return nil
+}
+
+// stageSwaps puts cleaned segments in the place of those they replace, in the order of their offsets, once nobody reads the old ones; forced, whoever reads. Step by step, each
+// durable before the next: the new file is named .swap, from where on a start finishes what follows; the old files and indexes go; the new file takes its name.
+func (l *Log) stageSwaps(r *dir.Round, forced bool) error {
+	for {
+		l.mu.Lock()
+		var x *swap
+		if len(l.mu.swaps) > 0 {
+			x = l.mu.swaps[0]
+		}
+		l.mu.Unlock()
+		if x == nil || !l.swapAdmitted {
+			return nil
+		}
+		if !forced && slices.ContainsFunc(x.old, func(s *segment) bool { return s.refs.Load() > 0 }) {
+			return nil
+		}
+		if err := l.swapFiles(r, x); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.mu.swaps = l.mu.swaps[1:]
+		if x.to > 0 {
+			l.mu.cleanedTo = x.to
+		}
+		if slices.Contains(*l.segments.Load(), x.fresh) {
+			l.mu.sealed = append(l.mu.sealed, x.fresh)
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (l *Log) swapFiles(r *dir.Round, x *swap) (err error) {
+	name := l.fileName(x.fresh.base, logSuffix)
+	h := l.dir.Handles()
+	if _, err := l.openSwap(x.fresh, name); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Release(&x.fresh.log)) }()
+	if err := r.FS().Rename(name+cleanedSuffix, name+swapSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) { // not there: an earlier attempt got further
+		return err
+	}
+	if r.Mutants()&dir.SkipSwapSync == 0 {
+		if err := r.BarrierDir(l.path); err != nil {
+			return err
+		}
+	}
+	for _, s := range x.old {
+		s.where.Store(placeGone)
+		if err := l.dropHandles(s); err != nil {
+			return err
+		}
+		for _, suffix := range segmentSuffixes {
+			if s.base == x.fresh.base && (suffix == logSuffix || suffix == snapshotSuffix) {
+				continue // written over; still true
+			}
+			if err := removeIfThere(r.FS(), l.fileName(s.base, suffix)); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Mutants()&dir.SkipSwapSync == 0 {
+		if err := r.BarrierDir(l.path); err != nil {
+			return err
+		}
+	}
+	if err := r.FS().Rename(name+swapSuffix, name); err != nil {
+		return err
+	}
+	x.fresh.where.Store(placeFinal) // readers that come in between find the file open
+	return r.BarrierDir(l.path)
+}
+
+// openSwap holds the new segment's file open while its name changes.
+func (l *Log) openSwap(s *segment, name string) (vfs.File, error) {
+	f, err := l.openSegment(s)
+	if errors.Is(err, fs.ErrNotExist) { // an earlier attempt ran out of space half-way
+		f, err = l.dir.Handles().Acquire(l.dir.FS(), &s.log, name+swapSuffix, false)
+	}
+	return f, err
+}
+
+// finishSwaps ends, at a start, the replacements that were begun: the new file is on disk as a whole, the old ones may be there or not.
+func (l *Log) finishSwaps(files []vfs.DirEntry) ([]vfs.DirEntry, error) {
+	done := false
+	for _, f := range files {
+		base, ok := offsetOf(strings.TrimSuffix(f.Name, swapSuffix), logSuffix)
+		if !ok || !strings.HasSuffix(f.Name, swapSuffix) {
+			continue
+		}
+		next, err := l.swapEnd(f, base)
+		if err != nil {
+			return nil, fmt.Errorf("finish the compaction of segment %020d: %w", base, err)
+		}
+		for _, old := range files {
+			at, isLog := offsetOf(old.Name, logSuffix)
+			if !isLog || at < base || at >= max(next, base+1) {
+				continue
+			}
+			for _, suffix := range segmentSuffixes {
+				if at == base && (suffix == logSuffix || suffix == snapshotSuffix) {
+					continue
+				}
+				if err := removeIfThere(l.dir.FS(), l.fileName(at, suffix)); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if err := removeIfThere(l.dir.FS(), l.fileName(base, indexSuffix)); err != nil {
+			return nil, err
+		}
+		if err := removeIfThere(l.dir.FS(), l.fileName(base, timeIndexSuffix)); err != nil {
+			return nil, err
+		}
+		if err := l.syncDirectory(); err != nil {
+			return nil, err
+		}
+		if err := l.dir.FS().Rename(filepath.Join(l.path, f.Name), l.fileName(base, logSuffix)); err != nil {
+			return nil, err
+		}
+		if err := l.syncDirectory(); err != nil {
+			return nil, err
+		}
+		done = true
+	}
+	if !done {
+		return files, nil
+	}
+	return l.dir.FS().ReadDir(l.path)
+}
+
+func (l *Log) syncDirectory() error {
+	if err := l.dir.FS().SyncDir(l.path); err != nil {
+		err = fmt.Errorf("sync directory %s: %w", l.path, err)
+		l.dir.Offline(err)
+		return err
+	}
+	return nil
+}
+
+// swapEnd reads the offset after the last batch of a file that waits to be put in place.
+func (l *Log) swapEnd(entry vfs.DirEntry, base int64) (next int64, err error) {
+	f, err := l.dir.FS().OpenRead(filepath.Join(l.path, entry.Name))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	next = base
+	var header [batch.HeaderSize]byte
+	for at := int64(0); at < entry.Size; {
+		if err := readFull(f, header[:], at); err != nil {
+			return 0, fmt.Errorf("%s ends within a batch: %w", entry.Name, err)
+		}
+		b, err := checkHeader(header[:])
+		if err != nil {
+			return 0, fmt.Errorf("%s is damaged at byte %d: %w", entry.Name, at, err)
+		}
+		next, at = b.NextOffset(), at+int64(b.Size())
+	}
+	return next, nil
+}
+
+// mayHaveGaps tells whether batches may lie in the log with gaps of offsets between them: it is compacted, or was.
+func (l *Log) mayHaveGaps() bool { return l.gaps.Load() || l.cfg.Load().CleanupCompact }
+
+// swapReadyLocked tells whether the first swap may be made: nobody reads the old segments, or the log is cut or closed.
+func (l *Log) swapReadyLocked() bool {
+	if len(l.mu.swaps) == 0 {
+		return false
+	}
+	return l.mu.cut != nil || l.mu.closing || !slices.ContainsFunc(l.mu.swaps[0].old, func(s *segment) bool { return s.refs.Load() > 0 })
+}
