@@ -14,6 +14,26 @@ type ConnectionLimits struct {
 	MaxConnectionCreationRate int // per second
 }
 
+// Cleaner is how logs are compacted: the keys log.cleaner.*.
+type Cleaner struct {
+	Enable            bool
+	Threads           int // logs cleaned at the same time
+	DedupeBytes       int64
+	LoadFactor        float64
+	BufferBytes       int // over all threads, as DedupeBytes
+	MaxBytesPerSecond float64
+	Backoff           time.Duration
+}
+
+func (r *reader) cleaner() Cleaner {
+	load, _ := r.value("log.cleaner.io.buffer.load.factor", Double)
+	rate, _ := r.value("log.cleaner.io.max.bytes.per.second", Double)
+	return Cleaner{
+		Enable: r.flag("log.cleaner.enable"), Threads: r.int("log.cleaner.threads"), DedupeBytes: r.number("log.cleaner.dedupe.buffer.size"), LoadFactor: load.real,
+		BufferBytes: r.int("log.cleaner.io.buffer.size"), MaxBytesPerSecond: rate.real, Backoff: r.millis("log.cleaner.backoff.ms"),
+	}
+}
+
 // Dynamic holds the values that can change while the node runs, as they are now. It is immutable: its owner makes a new one with ResolveBroker
 // when an override changes and swaps a pointer.
 type Dynamic struct {
@@ -25,6 +45,8 @@ type Dynamic struct {
 	MaxConnectionsPerIP  int
 	ConnectionsPerIP     map[string]int // exceptions, by address or host name
 	ProducerIDExpiration time.Duration
+
+	Cleaner Cleaner
 
 	static *Static
 	reader *reader
@@ -52,6 +74,7 @@ func ResolveBroker(s *Static, clusterDefaults, brokerOverrides map[string]string
 		d.ConnectionsPerIP[pair[0]] = parsedInt(pair[1])
 	}
 	d.ProducerIDExpiration = r.millis("producer.id.expiration.ms")
+	d.Cleaner = r.cleaner()
 	d.readListenerLimits()
 	return d, faults.orNil()
 }

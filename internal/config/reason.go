@@ -9,7 +9,6 @@ var (
 	noConsumer         = NoEffect("this build serves classic groups only, not the group protocol of KIP-848")
 	noShare            = NoEffect("this build has no share groups")
 	noStreams          = NoEffect("this build has no streams groups")
-	noCompaction       = NoEffect("this build does not compact yet: a compacted topic keeps every record")
 	noTiering          = NoEffect("this build keeps all data in its log directories and refuses to switch tiered storage on")
 	noTLS              = NoEffect("this build has no TLS and refuses to start with an SSL listener")
 	noSASL             = NoEffect("this build has no SASL and refuses to start with a SASL listener")

@@ -60,6 +60,11 @@ type Topic struct {
 	SegmentIndexBytes  int64
 	IndexIntervalBytes int64
 	FileDeleteDelayMs  int64
+
+	MinCleanableRatio  float64
+	MinCompactionLagMs int64
+	MaxCompactionLagMs int64
+	DeleteRetentionMs  int64
 }
 
 // topicReader reads topic keys: the topic's own overrides first, then the broker key behind each, then the default.
@@ -123,7 +128,12 @@ func (r *topicReader) topic() *Topic {
 		SegmentIndexBytes:    r.number("segment.index.bytes"),
 		IndexIntervalBytes:   r.number("index.interval.bytes"),
 		FileDeleteDelayMs:    r.number("file.delete.delay.ms"),
+		MinCompactionLagMs:   r.number("min.compaction.lag.ms"),
+		MaxCompactionLagMs:   r.number("max.compaction.lag.ms"),
+		DeleteRetentionMs:    r.number("delete.retention.ms"),
 	}
+	ratio, _ := r.value("min.cleanable.dirty.ratio")
+	t.MinCleanableRatio = ratio.real
 	for _, word := range policy.list {
 		t.Compact = t.Compact || word == "compact"
 		t.Delete = t.Delete || word == "delete"

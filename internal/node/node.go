@@ -152,6 +152,7 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	n.running.Go(n.maintain)
 	n.running.Go(n.flush)
+	n.running.Go(newCleaner(n).run)
 	return nil
 }
 

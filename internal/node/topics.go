@@ -110,6 +110,10 @@ func settingsOf(c *config.Topic, dynamic *config.Dynamic) *partition.Settings {
 	log.RetentionMs, log.RetentionBytes = c.RetentionMs, c.RetentionBytes
 	log.ProducerExpirationMs = dynamic.ProducerIDExpiration.Milliseconds()
 	log.CleanupDelete, log.CleanupCompact = c.Delete, c.Compact
+	log.MinCleanableRatio, log.MinCompactionLagMs, log.MaxCompactionLagMs, log.DeleteRetentionMs = c.MinCleanableRatio, c.MinCompactionLagMs, c.MaxCompactionLagMs, c.DeleteRetentionMs
+	if c.Compact { // the active segment is never compacted, so it must end in time
+		log.SegmentMs = min(log.SegmentMs, c.MaxCompactionLagMs)
+	}
 	out := &partition.Settings{
 		Rules: batch.Rules{
 			TimestampBeforeMs: c.TimestampBeforeMaxMs, TimestampAfterMs: c.TimestampAfterMaxMs, NeedKeys: c.Compact,

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -80,6 +81,25 @@ func (p *Partition) Maintain() int {
 		return 0
 	}
 	return p.log.Maintain(p.clock(), p.mu.replica.HighWatermark())
+}
+
+// Cleanable tells how much of the log compaction has not looked at.
+func (p *Partition) Cleanable() plog.Cleanable {
+	return p.log.Cleanable(p.clock(), p.LastStableOffset())
+}
+
+// Clean compacts the log. Now, UpTo and Serial of the options are the partition's own.
+func (p *Partition) Clean(ctx context.Context, o plog.CleanOptions) (plog.CleanStats, error) {
+	o.Now, o.UpTo = p.clock(), p.LastStableOffset()
+	o.Serial = func(f func() error) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.mu.err != nil {
+			return p.mu.err
+		}
+		return f()
+	}
+	return p.log.Clean(ctx, o)
 }
 
 // Producers lists the idempotent producers that the log remembers.

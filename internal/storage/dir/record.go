@@ -66,24 +66,8 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 			watermarks[name] = e.HighWatermark
 		}
 	}
-	recorded := make(map[string]bool, len(recovery))
-	for name := range recovery {
-		recorded[name] = true
-	}
-	for name := range starts {
-		recorded[name] = true
-	}
-	for name := range cleaned {
-		recorded[name] = true
-	}
-	if needs&(NeedCleaned|NeedRecovery) != 0 && (d.cleaned || len(cleaned) > 0) {
-		if err := d.replaceCheckpoint(file{cleanerFile, encodeOffsets(cleaned)}); err != nil {
-			return err
-		}
-		d.cleaned = true
-		for name := range cleaned {
-			d.recorded[name] = true
-		}
+	if err := d.writeCleaned(needs, cleaned); err != nil {
+		return err
 	}
 	if needs&NeedRecovery == 0 { // starts only grow but with a new manifest
 		if needs&NeedStart == 0 {
@@ -103,12 +87,32 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 		return err
 	}
 	d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
-	d.recorded = recorded
+	d.recorded = make(map[string]bool, len(recovery))
+	for _, o := range [...]offsets{recovery, starts, cleaned} {
+		for name := range o {
+			d.recorded[name] = true
+		}
+	}
 	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)}, file{recoveryFile, text}, file{replicationFile, encodeOffsets(watermarks)}); err != nil {
 		return err
 	}
 	d.recoverySum = sum
 	d.stats.Checkpoints.Add(1)
+	return nil
+}
+
+// writeCleaned replaces the checkpoint of what is compacted, where there is or was anything.
+func (d *Dir) writeCleaned(needs Needs, cleaned offsets) error {
+	if needs&(NeedCleaned|NeedRecovery) == 0 || !d.cleaned && len(cleaned) == 0 {
+		return nil
+	}
+	if err := d.replaceCheckpoint(file{cleanerFile, encodeOffsets(cleaned)}); err != nil {
+		return err
+	}
+	d.cleaned = true
+	for name := range cleaned {
+		d.recorded[name] = true
+	}
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (l *Log) Cleanable(now time.Time, upTo int64) Cleanable {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.mu.swaps) > 0 {
+	if len(l.mu.swaps) > 0 || l.mu.cleanedTo > 0 { // the last cleaning is not on disk yet
 		return Cleanable{}
 	}
 	out := Cleanable{FirstDirty: l.firstDirty()}
