@@ -70,10 +70,7 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 		return err
 	}
 	if needs&NeedRecovery == 0 { // starts only grow but with a new manifest
-		if needs&NeedStart == 0 {
-			return nil
-		}
-		return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
+		return d.writeStarts(needs, starts)
 	}
 	text := encodeOffsets(recovery)
 	sum := crc32.Checksum(text, castagnoli)
@@ -99,6 +96,14 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 	d.recoverySum = sum
 	d.stats.Checkpoints.Add(1)
 	return nil
+}
+
+// writeStarts replaces the checkpoint of start offsets where that was asked for.
+func (d *Dir) writeStarts(needs Needs, starts offsets) error {
+	if needs&NeedStart == 0 {
+		return nil
+	}
+	return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
 }
 
 // writeCleaned replaces the checkpoint of what is compacted, where there is or was anything.

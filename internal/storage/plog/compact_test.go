@@ -347,7 +347,7 @@ func crashWhileCleaning(o dir.Options, seed uint64) (int, error) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var said []keyed
 	for round := range 4 {
-		if said, err = overwriteKeys(x, r, 25, 6, said); err != nil {
+		if said, err = overwriteKeys(x, r, 25, 60, said); err != nil {
 			return 0, err
 		}
 		if err := x.tryWait("sync", func() bool { return x.SyncedOffset() == x.EndOffset() }); err != nil {

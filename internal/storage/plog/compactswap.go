@@ -30,6 +30,7 @@ const (
 type swap struct {
 	fresh *segment
 	old   []*segment
+	end   int64 // where the segment after them begins
 	to    int64 // the log is clean up to here once this, the last swap of its cleaning, is on disk; 0 for the others
 }
 
@@ -79,6 +80,7 @@ func (l *Log) publishClean(swaps []*swap, generation int, to int64) error {
 			l.mu.Unlock()
 			return ErrCleanAborted // retention was faster
 		}
+		x.end = list[i+len(x.old)].base
 		list = slices.Replace(list, i, i+len(x.old), x.fresh)
 		removed = append(removed, x.old...)
 	}
@@ -114,7 +116,7 @@ func (l *Log) stageSwaps(r *dir.Round, forced bool) error {
 			x = l.mu.swaps[0]
 		}
 		l.mu.Unlock()
-		if x == nil || !l.swapAdmitted {
+		if x == nil || l.swapsAdmitted == 0 {
 			return nil
 		}
 		if !forced && slices.ContainsFunc(x.old, func(s *segment) bool { return s.refs.Load() > 0 }) {
@@ -125,6 +127,7 @@ func (l *Log) stageSwaps(r *dir.Round, forced bool) error {
 		}
 		l.mu.Lock()
 		l.mu.swaps = l.mu.swaps[1:]
+		l.swapsAdmitted--
 		if x.to > 0 {
 			l.mu.cleanedTo = x.to
 		}
@@ -274,4 +277,18 @@ func (l *Log) swapReadyLocked() bool {
 		return false
 	}
 	return l.mu.cut != nil || l.mu.closing || !slices.ContainsFunc(l.mu.swaps[0].old, func(s *segment) bool { return s.refs.Load() > 0 })
+}
+
+// prepareSwapsLocked admits the swaps that may be made in this round, and tells what must be on disk before: the journal must not write old bytes into new files, and the manifest must
+// not have its recovery point in a segment that is replaced, where its position would mean nothing any more.
+func (l *Log) prepareSwapsLocked() (needs dir.Needs) {
+	l.swapsAdmitted = 0
+	if !l.swapReadyLocked() {
+		return 0
+	}
+	l.swapsAdmitted = len(l.mu.swaps)
+	if l.recorded < l.mu.swaps[l.swapsAdmitted-1].end {
+		needs = dir.NeedRecovery
+	}
+	return needs | dir.NeedJournal
 }

@@ -79,7 +79,7 @@ type Log struct {
 	revived       bool  // it was found after a crash: nothing is known to be synced, not even its name
 	recorded      int64 // recovery point in the checkpoint on disk
 	recordedClean int64 // cleaned offset in the checkpoint on disk
-	swapAdmitted  bool  // the journal has forgotten the segments that are replaced
+	swapsAdmitted int   // how many Prepare let through
 	staged        staged
 }
 

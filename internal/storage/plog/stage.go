@@ -62,9 +62,7 @@ func (l *Log) Prepare() dir.Needs {
 			needs |= dir.NeedCleaned
 		}
 	}
-	if l.swapAdmitted = l.swapReadyLocked(); l.swapAdmitted {
-		needs |= dir.NeedJournal
-	}
+	needs |= l.prepareSwapsLocked()
 	if l.cleaned.Load() > l.recordedClean {
 		needs |= dir.NeedCleaned
 	}
