@@ -97,6 +97,12 @@ func (l *Log) Close() error {
 	return l.leave(func() { l.mu.closing = true })
 }
 
+// awaitCleaning returns when no cleaning is under way.
+func (l *Log) awaitCleaning() {
+	l.cleaning.Lock()
+	defer l.cleaning.Unlock()
+}
+
 func (l *Log) leave(set func()) error {
 	done := make(chan error, 1)
 	l.mu.Lock()
@@ -107,8 +113,7 @@ func (l *Log) leave(set func()) error {
 	set()
 	l.mu.waiters = append(l.mu.waiters, done)
 	l.mu.Unlock()
-	l.cleaning.Lock()   // a cleaning sees it and gives up; it must not write beside whoever has the name next
-	l.cleaning.Unlock() //nolint:staticcheck // waited for, no more
+	l.awaitCleaning() // it sees that the log is left and gives up; it must not write beside whoever has the name next
 	l.dirty()
 	if err := l.dir.Err(); err != nil { // it may have gone offline before it saw the waiter
 		return err
