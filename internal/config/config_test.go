@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/ottla/ottla/test/cost"
 )
 
 func TestStaticViewIsTyped(t *testing.T) {
@@ -294,7 +296,9 @@ func FuzzParseProperties(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		settings, err := ParseProperties(strings.NewReader(text), "f")
+		var settings []Setting
+		var err error
+		cost.Within(t, cost.Parsing(len(text)), func() { settings, err = ParseProperties(strings.NewReader(text), "f") })
 		if err != nil {
 			return
 		}

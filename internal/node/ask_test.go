@@ -11,6 +11,7 @@ import (
 	"github.com/ottla/ottla/internal/config"
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/vfs"
 	"github.com/ottla/ottla/test/fault/raw"
 )
 
@@ -40,6 +41,14 @@ func openWith(t *testing.T, path string, o Options, overrides ...string) *Node {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// openFaulty starts a node whose file system does what it is told, and a connection to it.
+func openFaulty(t *testing.T) (*vfs.Faulty, *Node, *raw.Conn) {
+	t.Helper()
+	fs := vfs.NewFaulty(vfs.OS(), nil)
+	n := openWith(t, t.TempDir(), Options{FS: fs})
+	return fs, n, dial(t, n)
 }
 
 // dial opens a plain connection to a node.

@@ -3,7 +3,6 @@ package node
 import (
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,39 +10,13 @@ import (
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/test/fault/raw"
+	"github.com/ottla/ottla/test/transcript"
 )
-
-// logLines keeps what a node logs.
-type logLines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logLines) with(words ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		all := true
-		for _, w := range words {
-			all = all && strings.Contains(line, w)
-		}
-		if all {
-			found = append(found, line)
-		}
-	}
-	return found
-}
 
 // TestBadInputIsLoggedOncePerSource: what is refused with an error code has one line in the log that names its source and what it was about, however often it is
 // sent, and when the source is silent, or the node stops, a line with the number of those left out.
 func TestBadInputIsLoggedOncePerSource(t *testing.T) {
-	log := &logLines{}
+	log := &transcript.Transcript{}
 	n := openWith(t, t.TempDir(), Options{Loggers: NewLoggers(log, slog.LevelWarn)})
 	c := dial(t, n)
 	createTopic(t, c, "t", 1)
@@ -77,7 +50,7 @@ func TestBadInputIsLoggedOncePerSource(t *testing.T) {
 		for range times {
 			code(t, strings.Join(x.line, " "), x.send(), x.want)
 		}
-		if lines := log.with(append(x.line, x.want.String(), "source=127.0.0.1", "level=WARN")...); len(lines) != 1 {
+		if lines := log.Lines(append(x.line, x.want.String(), "source=127.0.0.1", "level=WARN")...); len(lines) != 1 {
 			t.Errorf("%v: %d lines, want one: %q", x.line, len(lines), lines)
 		}
 	}
@@ -92,12 +65,12 @@ func TestBadInputIsLoggedOncePerSource(t *testing.T) {
 	if _, err := quiet.ReceiveFrame(); err == nil {
 		t.Error("refused records without acks do not end the connection")
 	}
-	if lines := log.with("acks=0", "source=127.0.0.1"); len(lines) != 1 {
+	if lines := log.Lines("acks=0", "source=127.0.0.1"); len(lines) != 1 {
 		t.Errorf("acks=0: %q", lines)
 	}
 	stop(t, n)
 	for _, kind := range []string{"Produce refused: CORRUPT_MESSAGE", "Fetch refused: OFFSET_OUT_OF_RANGE", "OffsetCommit refused: GROUP_ID_NOT_FOUND"} {
-		if len(log.with(kind, "suppressed=")) != 1 {
+		if len(log.Lines(kind, "suppressed=")) != 1 {
 			t.Errorf("%s: nothing says how many were left out", kind)
 		}
 	}

@@ -156,10 +156,8 @@ func TestRetentionIsLive(t *testing.T) {
 
 // TestDurabilityIsLive holds every sync of the topic's files: with ottla.durability=cache acks=all is answered all the same, with sync it is not.
 func TestDurabilityIsLive(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.OS(), nil)
-	n := openWith(t, t.TempDir(), Options{FS: fs})
+	fs, n, c := openFaulty(t)
 	defer stop(t, n)
-	c := dial(t, n)
 	createTopic(t, c, "t", 1)
 	mustProduce(t, c, "t", "makes the files")
 	for i, mode := range []string{"cache", "sync", "cache"} {

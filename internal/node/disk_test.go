@@ -20,10 +20,8 @@ func TestFullDisk(t *testing.T) {
 		"no descriptors": {Op: vfs.OpCreate, Path: "full-0/*", Fault: vfs.Fault{Err: syscall.EMFILE}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewFaulty(vfs.OS(), nil)
-			n := openWith(t, t.TempDir(), Options{FS: fs})
+			fs, n, c := openFaulty(t)
 			defer stop(t, n)
-			c := dial(t, n)
 			createTopic(t, c, "full", 1)
 			createTopic(t, c, "other", 1)
 			mustProduce(t, c, "other", "before")
@@ -62,9 +60,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestFailedSyncIsNeverForgiven: after one failed sync nothing is acknowledged any more, and the node says that it cannot go on.
 func TestFailedSyncIsNeverForgiven(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.OS(), nil)
-	n := openWith(t, t.TempDir(), Options{FS: fs})
-	c := dial(t, n)
+	fs, n, c := openFaulty(t)
 	createTopic(t, c, "t", 1)
 	mustProduce(t, c, "t", "before")
 	rule := &vfs.Rule{Op: vfs.OpSync, Path: "*", Nth: 1, Fault: vfs.Fault{Err: syscall.EIO}}

@@ -456,10 +456,8 @@ func TestDeleteRecords(t *testing.T) {
 // TestAnswersWaitForTheSync holds the syncs of a topic: what acks=1 acknowledged is appended and not committed. Kafka has committed it at once, so whoever asks for
 // the end, or deletes up to it, waits instead of hearing of an older end; and hears that older end when the disk does not come back.
 func TestAnswersWaitForTheSync(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.OS(), nil)
-	n := openWith(t, t.TempDir(), Options{FS: fs})
+	fs, n, c := openFaulty(t)
 	defer stop(t, n)
-	c := dial(t, n)
 	createTopic(t, c, "t", 1)
 	mustProduce(t, c, "t", "synced")
 	gate := vfs.NewGate()

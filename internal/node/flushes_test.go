@@ -39,9 +39,7 @@ func TestFlushMs(t *testing.T) {
 
 // TestFlushMessagesIsWaitedFor: as in Kafka, an append that makes flush.messages unsynced is acknowledged after the sync, with acks=1 too.
 func TestFlushMessagesIsWaitedFor(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.OS(), nil)
-	n := openWith(t, t.TempDir(), Options{FS: fs})
-	c := dial(t, n)
+	fs, n, c := openFaulty(t)
 	createTopic(t, c, "t", 1, "ottla.durability", "cache", "flush.messages", "3")
 	mustProduce(t, c, "t", "0")
 	rule := &vfs.Rule{Op: vfs.OpSync, Path: "t-0/*.log", Fault: vfs.Fault{Err: syscall.EIO}}

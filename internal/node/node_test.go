@@ -3,32 +3,17 @@ package node
 import (
 	"context"
 	"io"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/ottla/ottla/internal/config"
 )
 
 // open starts a node on free ports over a directory.
 func open(t *testing.T, path string, overrides ...string) *Node {
 	t.Helper()
-	settings, err := config.ParseOverrides(append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + path, "ottla.admin.listener=127.0.0.1:0", "group.initial.rebalance.delay.ms=0"}, overrides...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	static, err := config.Load(config.Options{}, settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := Open(t.Context(), Options{Static: static, Loggers: NewLoggers(testWriter(t), slog.LevelWarn)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return openWith(t, path, Options{}, overrides...)
 }
 
 func testWriter(t *testing.T) io.Writer { return writerFunc(func(p []byte) { t.Log(string(p)) }) }

@@ -4,7 +4,6 @@ package fault
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/ottla/ottla/internal/cli"
 	"github.com/ottla/ottla/test/fault/raw"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // childVariable says what a started test binary is to be.
@@ -104,29 +103,11 @@ type process struct {
 	launch
 	t       *testing.T
 	cmd     *exec.Cmd
-	stderr  *transcript
+	stderr  *transcript.Transcript
 	address string // of the Kafka listener
 	began   time.Time
 	exited  chan struct{}
 	exit    error // valid once exited is closed
-}
-
-// transcript keeps what a process wrote.
-type transcript struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (w *transcript) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.Write(p)
-}
-
-func (w *transcript) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
 }
 
 // run starts a node without waiting until it serves.
@@ -146,7 +127,7 @@ func run(t *testing.T, l launch) *process {
 	if l.child == "" {
 		l.child = "node"
 	}
-	p := &process{launch: l, t: t, cmd: exec.Command(args[0], args[1:]...), stderr: &transcript{}, exited: make(chan struct{})}
+	p := &process{launch: l, t: t, cmd: exec.Command(args[0], args[1:]...), stderr: &transcript.Transcript{}, exited: make(chan struct{})}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), childVariable + "=" + l.child}
 	p.cmd.Stderr = p.stderr
 	stdout, err := p.cmd.StdoutPipe()
@@ -278,9 +259,7 @@ func (p *process) stop() {
 
 // tail is the end of the node's log.
 func (p *process) tail() string {
-	const most = 8 << 10
-	s := p.stderr.String()
-	return s[max(0, len(s)-most):]
+	return p.stderr.Tail(8 << 10)
 }
 
 // events is the node's log without the lines that every start after a crash has for each log.

@@ -3,7 +3,6 @@
 package turns
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -11,12 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ottla/ottla/internal/cli"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 const (
@@ -40,28 +39,9 @@ type place struct {
 	data       string
 	properties string
 	address    string
-	output     buffer
+	output     transcript.Transcript
 	running    *exec.Cmd
 	exited     chan error
-}
-
-// buffer collects what processes print.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) tail() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := b.text.Bytes()
-	return string(p[max(0, len(p)-6000):])
 }
 
 func freePort(t *testing.T) int {
@@ -109,7 +89,7 @@ func newPlace(t *testing.T) *place {
 			p.kill()
 		}
 		if t.Failed() {
-			t.Log(p.output.tail())
+			t.Log(p.output.Tail(6000))
 		}
 	})
 	return p

@@ -50,8 +50,8 @@ func TestAcceptSurvivesEveryFailure(t *testing.T) {
 		c.request(keyEcho, 1, 1, "hello")
 		c.expect(1, "hello")
 		between(t, "accepted", time.Since(start), 3*time.Second, 10*time.Second)
-		h.log.has(t, "out of file descriptors", "ulimit -n", "listener=PLAINTEXT")
-		h.log.has(t, "accepting connections failed", "nobody has thought of")
+		h.log.Has(t, "out of file descriptors", "ulimit -n", "listener=PLAINTEXT")
+		h.log.Has(t, "accepting connections failed", "nobody has thought of")
 		if n := h.metrics.Counter(metric.AcceptErrors, "PLAINTEXT").Value(); n != 14 {
 			t.Errorf("%d failures counted, want 14", n)
 		}
@@ -64,7 +64,7 @@ func TestListenerClosedBySomebodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.eventually("it is logged", func() bool { return len(h.log.String()) > 0 })
-	h.log.has(t, "closed by somebody else", "listener=PLAINTEXT")
+	h.log.Has(t, "closed by somebody else", "listener=PLAINTEXT")
 	ctx := t.Context()
 	err := h.server.Shutdown(ctx)
 	if err == nil {
@@ -89,7 +89,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	second.request(keyEcho, 1, 1, "two")
 	second.expect(1, "two")
 	h.dial().closed()
-	h.log.has(t, "too many connections from one address", "source=127.0.0.1", "limit=2")
+	h.log.Has(t, "too many connections from one address", "source=127.0.0.1", "limit=2")
 	if n := h.metrics.Counter(metric.ConnectionsRefused, "PLAINTEXT").Value(); n != 1 {
 		t.Errorf("%d refusals counted", n)
 	}

@@ -171,7 +171,7 @@ func TestBodyThatCannotBeFinished(t *testing.T) {
 		}
 		<-closed
 		h.stop()
-		h.log.has(t, "response could not be finished", "api=Echo", "input/output error")
+		h.log.Has(t, "response could not be finished", "api=Echo", "input/output error")
 	}
 }
 

@@ -59,7 +59,7 @@ func TestBadInputClosesTheConnectionWithOneLine(t *testing.T) {
 			h.eventually("the reason is counted", func() bool {
 				return h.metrics.Counter(metric.ConnectionsClosed, test.why.String()).Value() == 3
 			})
-			h.log.has(t, test.line...)
+			h.log.Has(t, test.line...)
 			if n := strings.Count(h.log.String(), "\n"); n != 1 {
 				t.Errorf("%d log lines for one source, want 1:\n%s", n, h.log)
 			}
@@ -103,7 +103,7 @@ func TestSuppressedLinesAreCounted(t *testing.T) {
 		c.closed()
 	}
 	h.stop()
-	h.log.has(t, "does not speak Kafka", "source=127.0.0.1", "suppressed=49")
+	h.log.Has(t, "does not speak Kafka", "source=127.0.0.1", "suppressed=49")
 	if n := strings.Count(h.log.String(), "\n"); n != 2 {
 		t.Errorf("%d log lines, want 2:\n%s", n, h.log)
 	}
@@ -117,7 +117,7 @@ func TestTruncatedFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.eventually("it is logged", func() bool { return strings.Contains(h.log.String(), "in the middle of a request") })
-	h.log.has(t, "middle of a request", "bytes=100014", "source=127.0.0.1")
+	h.log.Has(t, "middle of a request", "bytes=100014", "source=127.0.0.1")
 }
 
 func TestCheckedRequestIsServed(t *testing.T) {

@@ -99,7 +99,7 @@ func TestHalfReceivedFramesMeetADeadline(t *testing.T) {
 				c.send(bytes)
 				between(t, "closed", c.closedAfter(), 30*time.Second, 35*time.Second)
 				synctest.Wait()
-				h.log.has(t, "did not complete a request in time")
+				h.log.Has(t, "did not complete a request in time")
 				if used := h.server.budget.used(); used != 0 {
 					t.Errorf("%d bytes are still reserved", used)
 				}
@@ -159,7 +159,7 @@ func TestWaitingForMemoryMeetsADeadline(t *testing.T) {
 		go c.send(frame(keyEcho, 1, 1, strings.Repeat("x", 90_000))[:ownSize])
 		between(t, "closed", c.closedAfter(), 30*time.Second, 35*time.Second)
 		synctest.Wait()
-		h.log.has(t, "waited too long for request memory")
+		h.log.Has(t, "waited too long for request memory")
 		small := h.dial()
 		small.request(keyEcho, 1, 1, "small requests need none of it")
 		small.expect(1, "small requests need none of it")

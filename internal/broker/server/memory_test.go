@@ -45,7 +45,7 @@ func TestStalledFramesGiveWay(t *testing.T) {
 		}
 		half[3].send(whole[250_000:])
 		half[3].expect(1, body)
-		h.log.has(t, "without making progress")
+		h.log.Has(t, "without making progress")
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ottla/ottla/internal/kafka/wire"
 	"github.com/ottla/ottla/internal/metric"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // The APIs of the tests. Their keys are real ones, so that headers parse; what they do is not.
@@ -32,7 +33,7 @@ type harness struct {
 	t        testing.TB
 	server   *Server
 	address  string
-	log      *logBuffer
+	log      *transcript.Transcript
 	metrics  *metric.Registry
 	served   chan error
 	stopOnce sync.Once
@@ -91,7 +92,7 @@ func newPipeHarness(t testing.TB, change func(*Options)) *harness {
 }
 
 func prepareHarness(t testing.TB) *harness {
-	h := &harness{t: t, log: &logBuffer{}, metrics: metric.NewRegistry(), served: make(chan error, 1), parks: map[string]*parkedRequest{}, came: make(chan struct{})}
+	h := &harness{t: t, log: &transcript.Transcript{}, metrics: metric.NewRegistry(), served: make(chan error, 1), parks: map[string]*parkedRequest{}, came: make(chan struct{})}
 	echo := func(r *Request) Answer { return Now(Bytes(bytes.Clone(r.Body))) }
 	h.handlers = map[int16]*Handler{
 		keyEcho: {Key: keyEcho, Name: "Echo", Min: 0, Max: 13, Serve: echo},
@@ -362,37 +363,4 @@ func (c *client) deadline() {
 	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		c.t.Fatal(err)
 	}
-}
-
-// logBuffer keeps log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) has(t testing.TB, parts ...string) {
-	t.Helper()
-	text := l.String()
-	for _, line := range strings.Split(text, "\n") {
-		found := true
-		for _, part := range parts {
-			found = found && strings.Contains(line, part)
-		}
-		if found {
-			return
-		}
-	}
-	t.Errorf("no log line has all of %q:\n%s", parts, text)
 }

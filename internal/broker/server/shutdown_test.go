@@ -45,24 +45,25 @@ func TestShutdownWithoutServe(t *testing.T) {
 	}
 }
 
-// blockingHandler keeps stage one until it is released.
-func blockingHandler(h *harness) (entered, release chan struct{}) {
-	entered, release = make(chan struct{}), make(chan struct{})
+// blocked is a server with a client whose request is in stage one, and stays there until it is released.
+func blocked(t *testing.T) (h *harness, c *client, release chan struct{}) {
+	t.Helper()
+	h = prepareHarness(t)
+	entered, release := make(chan struct{}), make(chan struct{})
 	h.handlers[keyCheck] = &Handler{Key: keyCheck, Name: "Block", Min: 0, Max: 6, Serve: func(*Request) Answer {
 		close(entered)
 		<-release
 		return Now(Bytes("done"))
 	}}
-	return entered, release
+	h.run(nil)
+	c = h.dial()
+	c.request(keyCheck, 0, 1, "")
+	<-entered
+	return h, c, release
 }
 
 func TestShutdownFinishesStageOne(t *testing.T) {
-	h := prepareHarness(t)
-	entered, release := blockingHandler(h)
-	h.run(nil)
-	c := h.dial()
-	c.request(keyCheck, 0, 1, "")
-	<-entered
+	h, c, release := blocked(t)
 	down := make(chan error, 1)
 	go func() { down <- h.server.Shutdown(context.Background()) }()
 	<-h.server.stopping
@@ -80,12 +81,7 @@ func TestShutdownFinishesStageOne(t *testing.T) {
 }
 
 func TestShutdownGivesUpWithItsContext(t *testing.T) {
-	h := prepareHarness(t)
-	entered, release := blockingHandler(h)
-	h.run(nil)
-	c := h.dial()
-	c.request(keyCheck, 0, 1, "")
-	<-entered
+	h, c, release := blocked(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := h.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
@@ -97,12 +93,7 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestSecondShutdownCuts(t *testing.T) {
-	h := prepareHarness(t)
-	entered, release := blockingHandler(h)
-	h.run(nil)
-	c := h.dial()
-	c.request(keyCheck, 0, 1, "")
-	<-entered
+	h, c, release := blocked(t)
 	down := make(chan error, 1)
 	go func() { down <- h.server.Shutdown(context.Background()) }()
 	<-h.server.stopping

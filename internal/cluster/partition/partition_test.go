@@ -76,11 +76,18 @@ func (f *fixture) await(t *Ticket, want model.ErrorCode) {
 	}
 }
 
-func TestAcksAllWaitsForTheSync(t *testing.T) { // I1, I2
+// warm has one record, synced, and files that can be told to fail.
+func warm(t *testing.T, settings *Settings) (*fixture, *vfs.Faulty) {
+	t.Helper()
 	fs := vfs.NewFaulty(vfs.NewMem(), nil)
-	f := newFixture(t, fs, plain())
+	f := newFixture(t, fs, settings)
 	first, _ := f.produce(-1, "warm")
 	f.await(first, model.None)
+	return f, fs
+}
+
+func TestAcksAllWaitsForTheSync(t *testing.T) { // I1, I2
+	f, fs := warm(t, plain())
 	release := stallSyncs(fs)
 	all, appended := f.produce(-1, "a", "b")
 	if appended.BaseOffset != 1 {
@@ -101,10 +108,7 @@ func TestAcksAllWaitsForTheSync(t *testing.T) { // I1, I2
 }
 
 func TestAcksOneWaitsForTheWrite(t *testing.T) { // I1
-	fs := vfs.NewFaulty(vfs.NewMem(), nil)
-	f := newFixture(t, fs, plain())
-	first, _ := f.produce(-1, "warm")
-	f.await(first, model.None)
+	f, fs := warm(t, plain())
 	release := stallSyncs(fs)
 	defer release()
 	one, _ := f.produce(1, "a")
@@ -115,12 +119,9 @@ func TestAcksOneWaitsForTheWrite(t *testing.T) { // I1
 }
 
 func TestCacheDurabilityDoesNotWaitForTheSync(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.NewMem(), nil)
 	settings := plain()
 	settings.Cache, settings.Log.Durability = true, plog.Cache
-	f := newFixture(t, fs, settings)
-	first, _ := f.produce(-1, "a")
-	f.await(first, model.None)
+	f, fs := warm(t, settings)
 	release := stallSyncs(fs)
 	defer release()
 	second, _ := f.produce(-1, "b")
@@ -128,10 +129,7 @@ func TestCacheDurabilityDoesNotWaitForTheSync(t *testing.T) {
 }
 
 func TestANewEpochFailsWhatWaits(t *testing.T) { // I3
-	fs := vfs.NewFaulty(vfs.NewMem(), nil)
-	f := newFixture(t, fs, plain())
-	first, _ := f.produce(-1, "warm")
-	f.await(first, model.None)
+	f, fs := warm(t, plain())
 	release := stallSyncs(fs)
 	defer release()
 	waiting, _ := f.produce(-1, "a")
@@ -143,10 +141,7 @@ func TestANewEpochFailsWhatWaits(t *testing.T) { // I3
 }
 
 func TestAFailedSyncFailsWhatWaits(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.NewMem(), nil)
-	f := newFixture(t, fs, plain())
-	first, _ := f.produce(-1, "warm")
-	f.await(first, model.None)
+	f, fs := warm(t, plain())
 	failSyncs(fs)
 	waiting, _ := f.produce(-1, "a")
 	f.await(waiting, model.KafkaStorageError)
@@ -208,10 +203,7 @@ func TestDeleteBefore(t *testing.T) {
 }
 
 func TestSettling(t *testing.T) {
-	fs := vfs.NewFaulty(vfs.NewMem(), nil)
-	f := newFixture(t, fs, plain())
-	first, _ := f.produce(-1, "warm")
-	f.await(first, model.None)
+	f, fs := warm(t, plain())
 	release := stallSyncs(fs)
 	one, _ := f.produce(1, "a", "b")
 	f.await(one, model.None)

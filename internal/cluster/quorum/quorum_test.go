@@ -21,6 +21,7 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine"
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/cost"
 )
 
 const path = "data/__cluster_metadata-0"
@@ -479,7 +480,9 @@ func FuzzParseVoters(f *testing.F) {
 	f.Add(appendVoters(nil, []Voter{self, {ID: 2, DirectoryID: model.TopicID{2}}}))
 	f.Add([]byte{0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, value []byte) {
-		list, err := parseVoters(value)
+		var list []Voter
+		var err error
+		cost.Within(t, cost.Parsing(len(value)), func() { list, err = parseVoters(value) })
 		if err != nil {
 			return
 		}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/test/cost"
 )
 
 const (
@@ -25,26 +25,10 @@ const (
 	fuzzMemory = 4 * fuzzLimit
 )
 
-// bounded fails when f takes more time or memory than an input may. A slow run is repeated: the machine may have been busy.
+// bounded fails when f takes more time or memory than an input may.
 func bounded(t *testing.T, f func()) {
 	t.Helper()
-	var slowest time.Duration
-	for range 5 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		begin := time.Now()
-		f()
-		took := time.Since(begin)
-		runtime.ReadMemStats(&after)
-		if got := after.TotalAlloc - before.TotalAlloc; got > fuzzMemory {
-			t.Fatalf("%d bytes were allocated, %d are allowed", got, fuzzMemory)
-		}
-		if took <= fuzzTime {
-			return
-		}
-		slowest = max(slowest, took)
-	}
-	t.Fatalf("took %v, and never less than %v", slowest, fuzzTime)
+	cost.Within(t, cost.Limit{Bytes: fuzzMemory, Time: fuzzTime}, f)
 }
 
 // warm makes all decoders, so that what an input costs is not mixed up with what they cost once.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla/ottla/test/cost"
 )
 
 const (
@@ -16,18 +18,10 @@ const (
 	fuzzMemory = 64 << 10 // what the runtime may allocate behind our back
 )
 
-// within fails unless do takes at most fuzzTime in one of three runs: the machine may be busy, but not with us every time.
-func within(t *testing.T, do func()) {
+// within fails when do takes more memory than that, or more than fuzzTime.
+func within(t *testing.T, bytes int, do func()) {
 	t.Helper()
-	var took time.Duration
-	for range 3 {
-		start := time.Now()
-		do()
-		if took = time.Since(start); took <= fuzzTime {
-			return
-		}
-	}
-	t.Fatalf("took %v", took)
+	cost.Within(t, cost.Limit{Bytes: bytes + fuzzMemory, Time: fuzzTime}, do)
 }
 
 // With -fuzzminimizetime=10x the targets spend their time on new inputs instead of making found ones smaller.
@@ -58,9 +52,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		var cost int
 		var err error
-		if used := allocated(fuzzMemory, func() { within(t, func() { cost, err = Check(key, version, body) }) }); used > fuzzMemory {
-			t.Fatalf("checking allocated %d bytes", used)
-		}
+		within(t, 0, func() { cost, err = Check(key, version, body) })
 		if err != nil {
 			if _, ok := errors.AsType[*MalformedError](err); !ok || cost != 0 || err.Error() == "" {
 				t.Fatalf("cost %d, %v", cost, err)
@@ -68,12 +60,9 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		var req kmsg.Request
-		used := allocated(int64(cost)+fuzzMemory, func() { within(t, func() { req, err = Decode(key, version, body) }) })
+		within(t, cost, func() { req, err = Decode(key, version, body) })
 		if err != nil {
 			t.Fatalf("%s v%d passes the check, but: %v", Name(key), version, err)
-		}
-		if used > int64(cost)+fuzzMemory {
-			t.Fatalf("%s v%d: Check says %d bytes, decoding took %d", Name(key), version, cost, used)
 		}
 		// What we read, we can send: the re-encoded request passes and is read as the same.
 		again, err := Decode(key, version, req.AppendTo(nil))
@@ -100,9 +89,7 @@ func FuzzHeader(f *testing.F) {
 		var h Header
 		var body []byte
 		var err error
-		if used := allocated(fuzzMemory, func() { within(t, func() { h, body, err = ParseHeader(frame) }) }); used > fuzzMemory {
-			t.Fatalf("allocated %d bytes", used)
-		}
+		within(t, 0, func() { h, body, err = ParseHeader(frame) })
 		if err != nil {
 			if body != nil || err.Error() == "" {
 				t.Fatalf("%x with %v", body, err)
@@ -138,15 +125,15 @@ func FuzzProduce(f *testing.F) {
 		}
 		cost, check := CheckProduce(version, body)
 		var err error
-		used := allocated(int64(cost)+fuzzMemory, func() { within(t, func() { q = ProduceRequest{}; err = q.Decode(version, body) }) })
+		if check != nil {
+			cost = 64 * len(body) // what is refused is decoded up to where it is wrong
+		}
+		within(t, cost, func() { q = ProduceRequest{}; err = q.Decode(version, body) })
 		if !reflect.DeepEqual(err, check) {
 			t.Fatalf("decoding says %v, Check says %v", err, check)
 		}
 		if err != nil {
 			return
-		}
-		if used > int64(cost)+fuzzMemory {
-			t.Fatalf("Check says %d bytes, decoding took %d", cost, used)
 		}
 		want := kmsg.NewPtrProduceRequest()
 		want.Version = version
@@ -173,7 +160,10 @@ func FuzzFetch(f *testing.F) {
 		}
 		cost, check := CheckFetch(version, body)
 		var err error
-		used := allocated(int64(cost)+fuzzMemory, func() { within(t, func() { q = FetchRequest{}; err = q.Decode(version, body) }) })
+		if check != nil {
+			cost = 64 * len(body)
+		}
+		within(t, cost, func() { q = FetchRequest{}; err = q.Decode(version, body) })
 		if check != nil {
 			// Only a tag before its time may pass the one and not the other.
 			if err == nil && (version < 12 || version > 17) {
@@ -183,9 +173,6 @@ func FuzzFetch(f *testing.F) {
 		}
 		if err != nil {
 			t.Fatalf("decoding refuses what Check accepts: %v", err)
-		}
-		if used > int64(cost)+fuzzMemory {
-			t.Fatalf("Check says %d bytes, decoding took %d", cost, used)
 		}
 		want := kmsg.NewPtrFetchRequest()
 		want.Version = version
@@ -215,13 +202,13 @@ func FuzzEmbedded(f *testing.F) {
 			return
 		}
 		if cost, err := CheckSubscription(blob); err == nil {
-			if used := allocated(int64(cost)+fuzzMemory, func() { within(t, func() { _, err = DecodeSubscription(blob) }) }); err != nil || used > int64(cost)+fuzzMemory {
-				t.Fatalf("subscription: %v, cost %d, took %d", err, cost, used)
+			if within(t, cost, func() { _, err = DecodeSubscription(blob) }); err != nil {
+				t.Fatalf("what the check of a subscription accepts is refused: %v", err)
 			}
 		}
 		if cost, err := CheckAssignment(blob); err == nil {
-			if used := allocated(int64(cost)+fuzzMemory, func() { within(t, func() { _, err = DecodeAssignment(blob) }) }); err != nil || used > int64(cost)+fuzzMemory {
-				t.Fatalf("assignment: %v, cost %d, took %d", err, cost, used)
+			if within(t, cost, func() { _, err = DecodeAssignment(blob) }); err != nil {
+				t.Fatalf("what the check of an assignment accepts is refused: %v", err)
 			}
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ottla/ottla/internal/machine"
+	"github.com/ottla/ottla/test/cost"
 )
 
 // TestKafkaRecords reads what Kafka's own code wrote and writes it again: the same bytes, where the version is the one that is written.
@@ -198,21 +198,14 @@ func FuzzApply(f *testing.F) {
 		if len(value) == 0 {
 			value = nil
 		}
-		var before, after runtime.MemStats
 		opts := DefaultOptions()
 		opts.RetentionCheckInterval = 1000 * 24 * time.Hour // longer than any session
-		m := New(opts)
-		began := time.Now()
-		runtime.ReadMemStats(&before)
-		m.Apply(machine.Position{}, machine.Record{Key: key, Value: value})
-		m.Step(start, 0, machine.Loaded{})
-		runtime.ReadMemStats(&after)
-		if spent := time.Since(began); spent > time.Second {
-			t.Errorf("%v for %d bytes", spent, len(key)+len(value))
-		}
-		if got, allowed := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+100*(len(key)+len(value))); got > allowed {
-			t.Errorf("%d bytes allocated for %d", got, len(key)+len(value))
-		}
+		var m *Machine
+		cost.Within(t, cost.Limit{Bytes: 64<<10 + 100*(len(key)+len(value)), Time: 50 * time.Millisecond}, func() {
+			m = New(opts)
+			m.Apply(machine.Position{}, machine.Record{Key: key, Value: value})
+			m.Step(start, 0, machine.Loaded{})
+		})
 		other := New(DefaultOptions())
 		for _, r := range rewriteAll(m) {
 			other.Apply(machine.Position{}, r)

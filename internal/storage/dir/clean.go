@@ -25,7 +25,7 @@ type cleanMarker struct {
 // keep is for tests of the test harness.
 func takeMarker(fsys vfs.FS, path string, keep bool) (clean bool, epoch int64, err error) {
 	name := filepath.Join(path, cleanFile)
-	data, err := readFile(fsys, name)
+	data, err := vfs.ReadSmall(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, NoBrokerEpoch, nil
 	}

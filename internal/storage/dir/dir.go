@@ -312,7 +312,7 @@ func (d *Dir) loadCheckpoints() error {
 	}
 	d.recoverySum = crc32.Checksum(recoveryBytes, castagnoli)
 	var states map[string]*Entry
-	data, err := readFile(d.fs, filepath.Join(d.path, manifestFile))
+	data, err := vfs.ReadSmall(d.fs, filepath.Join(d.path, manifestFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -351,7 +351,7 @@ func (d *Dir) loadCheckpoints() error {
 // readOffsets reads a checkpoint; a missing one is empty. A bad one stops the start: it is replaced as a whole, so it is not torn but rotten.
 func (d *Dir) readOffsets(base string) (offsets, []byte, error) {
 	name := filepath.Join(d.path, base)
-	data, err := readFile(d.fs, name)
+	data, err := vfs.ReadSmall(d.fs, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

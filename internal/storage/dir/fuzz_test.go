@@ -5,31 +5,14 @@ import (
 	"hash/crc32"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/cost"
 )
-
-// bounded runs a parser and fails when it takes more time or memory than its input explains.
-func bounded(t *testing.T, data []byte, parse func()) {
-	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	began := time.Now()
-	parse()
-	took := time.Since(began)
-	runtime.ReadMemStats(&after)
-	if limit := uint64(64*len(data) + 256<<10); after.TotalAlloc-before.TotalAlloc > limit {
-		t.Fatalf("%d bytes of input took %d bytes of memory, more than %d", len(data), after.TotalAlloc-before.TotalAlloc, limit)
-	}
-	if limit := 5*time.Second + time.Duration(len(data))*time.Microsecond; took > limit { // far above what a busy machine adds
-		t.Fatalf("%d bytes of input took %v", len(data), took)
-	}
-}
 
 func FuzzOffsets(f *testing.F) {
 	f.Add([]byte("0\n2\ntopic 0 17\ntopic-with-dash 12 9223372036854775807\n"))
@@ -39,7 +22,7 @@ func FuzzOffsets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var o offsets
 		var err error
-		bounded(t, data, func() { o, err = parseOffsets(data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { o, err = parseOffsets(data) })
 		if err != nil {
 			return
 		}
@@ -64,7 +47,7 @@ func FuzzManifest(f *testing.F) {
 		}
 		var got map[string]*Entry
 		var err error
-		bounded(t, data, func() { got, err = parseManifest(data, 7) })
+		cost.Within(t, cost.Parsing(len(data)), func() { got, err = parseManifest(data, 7) })
 		if err != nil {
 			return
 		}
@@ -90,7 +73,7 @@ func FuzzJournalFrame(f *testing.F) {
 	seed.reset()
 	f.Add(seed.seal(9, 6, 6, maxAfter), uint64(9))
 	f.Fuzz(func(t *testing.T, data []byte, salt uint64) {
-		bounded(t, data, func() {
+		cost.Within(t, cost.Parsing(len(data)), func() {
 			h, err := parseFrameHeader(data, salt, int64(len(data)))
 			if err != nil {
 				return
@@ -120,7 +103,9 @@ func FuzzJournalHeader(f *testing.F) {
 	f.Add(journalHeader{7, 16384}.encode(), int64(40960))
 	f.Add(journalHeader{7, 1 << 40}.encode(), int64(1)<<62)
 	f.Fuzz(func(t *testing.T, data []byte, size int64) {
-		h, ok := parseJournalHeader(data, size)
+		var h journalHeader
+		var ok bool
+		cost.Within(t, cost.Parsing(len(data)), func() { h, ok = parseJournalHeader(data, size) })
 		if !ok {
 			return
 		}
@@ -169,15 +154,19 @@ func FuzzReplay(f *testing.F) {
 		if _, err := file.WriteAt(image, 0); err != nil {
 			t.Fatal(err)
 		}
-		x, err := tryOpenDir(mem, Options{})
-		if err == nil {
-			if err := x.Abandon(); err != nil {
-				t.Fatal(err)
+		limit := cost.Limit{Bytes: 4 << 20, Time: 100 * time.Millisecond} // of opening a directory
+		cost.Within(t, limit, func() {
+			mem := mem.Crash(vfs.KeepUnsynced)
+			x, err := tryOpenDir(mem, Options{})
+			if err == nil {
+				if err := x.Abandon(); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if entries, err := mem.ReadDir(filepath.Join(testPath, "topic-0")); err != nil || len(entries) != 0 {
-			t.Fatalf("the journal made %v, %v", entries, err)
-		}
+			if entries, err := mem.ReadDir(filepath.Join(testPath, "topic-0")); err != nil || len(entries) != 0 {
+				t.Fatalf("the journal made %v, %v", entries, err)
+			}
+		})
 	})
 }
 
@@ -187,7 +176,7 @@ func FuzzMeta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m Meta
 		var err error
-		bounded(t, data, func() { m, err = parseMeta("meta.properties", data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { m, err = parseMeta("meta.properties", data) })
 		_ = checkFormat(formatFile, data)
 		if err != nil || m.NodeID == NoNodeID || strings.ContainsAny(m.ClusterID, "\r\n\u0085\u2028\u2029") {
 			return

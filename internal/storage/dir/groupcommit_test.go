@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/cost"
 )
 
 // BenchmarkGroupCommit measures one round of a committer whose logs all have one small record to be synced, for docs/adr/0002-group-commit.md:
@@ -94,7 +95,7 @@ func (r *rounds) run(b *testing.B, how string) {
 	for i, f := range r.files {
 		files[i].file = f
 	}
-	before := cpuTime()
+	before := cost.CPUTime()
 	n := 0
 	for b.Loop() {
 		for _, f := range r.files {
@@ -117,7 +118,7 @@ func (r *rounds) run(b *testing.B, how string) {
 		}
 		n++
 	}
-	b.ReportMetric(float64(cpuTime()-before)/float64(n)/1000, "cpu-us/round")
+	b.ReportMetric(float64(cost.CPUTime()-before)/float64(n)/1000, "cpu-us/round")
 	b.ReportMetric(float64(n*len(r.files))/b.Elapsed().Seconds(), "appends/s")
 }
 

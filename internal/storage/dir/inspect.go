@@ -168,7 +168,7 @@ func Look(fsys vfs.FS, path string) (*View, error) {
 	}
 	v.Meta = meta
 	read := func(name string) ([]byte, bool, error) {
-		data, err := readFile(fsys, filepath.Join(path, name))
+		data, err := vfs.ReadSmall(fsys, filepath.Join(path, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, false, nil
 		}

@@ -36,7 +36,7 @@ type Meta struct {
 // ReadMeta reads the identity of the directory at path without taking its lock, so that a node can learn its cluster id before it opens anything.
 // fs.ErrNotExist when the directory was never used.
 func ReadMeta(fsys vfs.FS, path string) (Meta, error) {
-	data, err := readFile(fsys, filepath.Join(path, metaFile))
+	data, err := vfs.ReadSmall(fsys, filepath.Join(path, metaFile))
 	if err != nil {
 		return Meta{}, err
 	}
@@ -91,7 +91,7 @@ func parseProperties(data []byte) map[string]string {
 // Kafka formatted is as good as one of ours: it only has no marker of our format yet.
 func inspect(fsys vfs.FS, path string, want Meta) (have Meta, fresh bool, err error) {
 	formatName := filepath.Join(path, formatFile)
-	format, formatErr := readFile(fsys, formatName)
+	format, formatErr := vfs.ReadSmall(fsys, formatName)
 	if formatErr != nil && !errors.Is(formatErr, fs.ErrNotExist) {
 		return Meta{}, false, fmt.Errorf("log directory %s: %w", path, formatErr)
 	}

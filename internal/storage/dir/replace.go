@@ -3,7 +3,6 @@ package dir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -12,9 +11,6 @@ import (
 
 // temporarySuffix marks a file that is being written; a leftover is removed at the next start.
 const temporarySuffix = ".tmp"
-
-// maxSmallFile bounds the files that are read as a whole: identities, checkpoints, the manifest.
-const maxSmallFile = 1 << 30
 
 // file is a small file that is always replaced as a whole.
 type file struct {
@@ -67,23 +63,3 @@ type syncError struct{ err error }
 
 func (e *syncError) Error() string { return e.err.Error() }
 func (e *syncError) Unwrap() error { return e.err }
-
-func readFile(fsys vfs.FS, name string) ([]byte, error) {
-	f, err := fsys.OpenRead(name)
-	if err != nil {
-		return nil, err
-	}
-	size, err := f.Size()
-	if err == nil && size > maxSmallFile {
-		err = fmt.Errorf("%s has %d bytes, far more than it can need", name, size)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	data := make([]byte, size)
-	n, err := f.ReadAt(data, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return data[:n], errors.Join(err, f.Close())
-}

@@ -258,7 +258,7 @@ func (d *dumper) table(path string, size int, entry func([]byte) Entry) (err err
 	zero := string(make([]byte, size))
 	for at := int64(0); at+int64(size) <= length; {
 		p := buf[:min(int64(len(buf)), (length-at)/int64(size)*int64(size))]
-		if err := readFull(f, p, at); err != nil {
+		if err := vfs.ReadFull(f, p, at); err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
 		}
 		for ; len(p) > 0; p = p[size:] {
@@ -296,7 +296,7 @@ func (d *dumper) journal(path string) (err error) {
 
 // small shows a file that is read as a whole.
 func (d *dumper) small(path, kind string) error {
-	data, err := readSmall(d.fs, path)
+	data, err := vfs.ReadSmall(d.fs, path)
 	if err != nil {
 		return err
 	}

@@ -297,7 +297,7 @@ func sum(t *testing.T, fsys vfs.FS, path string) string {
 			fmt.Fprintln(h, sum(t, fsys, name))
 			continue
 		}
-		data, err := readSmall(fsys, name)
+		data, err := vfs.ReadSmall(fsys, name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -156,7 +156,7 @@ func (s *scanner) batch() (batch.Batch, error) {
 		s.whole = make([]byte, n)
 	}
 	s.whole = s.whole[:n]
-	if err := readFull(s.file, s.whole, s.at); err != nil {
+	if err := vfs.ReadFull(s.file, s.whole, s.at); err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", s.file.Name(), s.at, err)
 	}
 	b, _, err := batch.Next(s.whole)
@@ -207,41 +207,4 @@ func (s *scanner) resume(low, high int64) (ok bool, err error) {
 		}
 	}
 	return false, nil
-}
-
-// readFull reads exactly len(p) bytes.
-func readFull(f io.ReaderAt, p []byte, at int64) error {
-	n, err := f.ReadAt(p, at)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// maxSmallFile bounds what is read as a whole: checkpoints, snapshots, the manifest.
-const maxSmallFile = 1 << 30
-
-// readSmall reads a whole small file.
-func readSmall(fsys vfs.FS, name string) (_ []byte, err error) {
-	f, err := fsys.OpenRead(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxSmallFile {
-		return nil, fmt.Errorf("%s has %d bytes, far more than it can need", name, size)
-	}
-	data := make([]byte, size)
-	n, err := f.ReadAt(data, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return data[:n], err
 }

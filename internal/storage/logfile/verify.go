@@ -265,7 +265,7 @@ func (c *logCheck) stored(base int64) *plog.StoredSegment {
 // index reads a segment's offset index, whose entries must point at batches.
 func (c *logCheck) index(base int64) *indexCheck {
 	x := &indexCheck{log: c, name: plog.FileName(base, plog.IndexSuffix), base: base}
-	data, err := readSmall(c.fs, filepath.Join(c.path, x.name))
+	data, err := vfs.ReadSmall(c.fs, filepath.Join(c.path, x.name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.find(SeverityHint, x.name, 0, remedyHint, "%v", err)
 	}
@@ -331,7 +331,7 @@ func (c *logCheck) small(entries []vfs.DirEntry) error {
 		if kind != plog.EpochFile && kind != plog.IdentityFile && kind != plog.SnapshotSuffix {
 			continue
 		}
-		data, err := readSmall(c.fs, filepath.Join(c.path, e.Name))
+		data, err := vfs.ReadSmall(c.fs, filepath.Join(c.path, e.Name))
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func (r *recovery) copyAside(f vfs.File, s *segment, at, size int64) (err error)
 	var out vfs.File
 	for p := at; p < min(size, at+maxAside); {
 		n := min(int64(len(buffer)), size-p)
-		if err := readFull(f, buffer[:n], p); err != nil {
+		if err := vfs.ReadFull(f, buffer[:n], p); err != nil {
 			return err
 		}
 		if out == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/cost"
 )
 
 // manyLogs opens n logs in one real directory, each with a way to wait for its progress.
@@ -87,7 +88,7 @@ func BenchmarkAppend(b *testing.B) {
 				b.ReportAllocs()
 				now := time.Now()
 				i := 0
-				before := cpuTime()
+				before := cost.CPUTime()
 				for b.Loop() {
 					if _, err := m.logs[i%6].put(x, now); err != nil {
 						b.Fatal(err)
@@ -97,7 +98,7 @@ func BenchmarkAppend(b *testing.B) {
 				for _, l := range m.logs {
 					l.await(l.EndOffset(), l.WrittenOffset)
 				}
-				b.ReportMetric((cpuTime()-before).Seconds()/(float64(i)*float64(len(x))/1e9), "cpu-s/GB")
+				b.ReportMetric((cost.CPUTime()-before).Seconds()/(float64(i)*float64(len(x))/1e9), "cpu-s/GB")
 			})
 		}
 	}
@@ -132,7 +133,7 @@ func BenchmarkSyncedAppends(b *testing.B) {
 					}
 				})
 			}
-			before, rounds := cpuTime(), m.d.Stats().Rounds.Load()
+			before, rounds := cost.CPUTime(), m.d.Stats().Rounds.Load()
 			b.ResetTimer()
 			for range b.N {
 				work <- struct{}{}
@@ -142,7 +143,7 @@ func BenchmarkSyncedAppends(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 			b.ReportMetric(float64(b.N)/float64(m.d.Stats().Rounds.Load()-rounds), "appends/round")
-			b.ReportMetric(float64(cpuTime()-before)/float64(b.N)/1000, "cpu-us/append")
+			b.ReportMetric(float64(cost.CPUTime()-before)/float64(b.N)/1000, "cpu-us/append")
 		})
 	}
 }
@@ -169,7 +170,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 			from := int64(0)
 			var bytes int64
-			before := cpuTime()
+			before := cost.CPUTime()
 			for b.Loop() {
 				s, err := l.Read(from, l.EndOffset(), 1<<20, true)
 				if err != nil {
@@ -183,7 +184,7 @@ func BenchmarkRead(b *testing.B) {
 				bytes += n
 				from = (from + n/int64(len(x))*60) % (l.EndOffset() / 60 * 60)
 			}
-			b.ReportMetric((cpuTime()-before).Seconds()/(float64(bytes)/1e9), "cpu-s/GB")
+			b.ReportMetric((cost.CPUTime()-before).Seconds()/(float64(bytes)/1e9), "cpu-s/GB")
 			b.ReportMetric(float64(bytes)/float64(b.N), "B/read")
 		})
 	}

@@ -256,7 +256,7 @@ func (l *Log) swapEnd(entry vfs.DirEntry, base int64) (next int64, err error) {
 	next = base
 	var header [batch.HeaderSize]byte
 	for at := int64(0); at < entry.Size; {
-		if err := readFull(f, header[:], at); err != nil {
+		if err := vfs.ReadFull(f, header[:], at); err != nil {
 			return 0, fmt.Errorf("%s ends within a batch: %w", entry.Name, err)
 		}
 		b, err := checkHeader(header[:])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
 // cut is an end taken off the log in memory and not yet on disk. Several cuts before a round become one.
@@ -308,7 +309,7 @@ func cutEntries[T any](r *dir.Round, h *dir.Handle, name string, count int32, si
 	var buf [timeEntrySize]byte
 	for high := count; n < high; {
 		middle := (n + high) / 2
-		if readFull(f, buf[:size], int64(middle)*int64(size)) != nil {
+		if vfs.ReadFull(f, buf[:size], int64(middle)*int64(size)) != nil {
 			high = middle
 			continue
 		}

@@ -60,7 +60,7 @@ func (r *recovery) fromFiles() error {
 // readEpochs reads the leader-epoch file; nil when the batches must tell.
 func (r *recovery) readEpochs() (epochs, error) {
 	l := r.log
-	data, err := readSmall(l.dir.FS(), filepath.Join(l.path, epochFile))
+	data, err := vfs.ReadSmall(l.dir.FS(), filepath.Join(l.path, epochFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -110,7 +110,7 @@ func (l *Log) newestSnapshot(files []vfs.DirEntry, to int64) (ps producers, from
 	}
 	slices.Sort(offsets)
 	for _, offset := range slices.Backward(offsets) {
-		data, err := readSmall(l.dir.FS(), l.fileName(offset, snapshotSuffix))
+		data, err := vfs.ReadSmall(l.dir.FS(), l.fileName(offset, snapshotSuffix))
 		if err == nil {
 			if ps, err = parseSnapshot(data); err == nil {
 				return ps, offset

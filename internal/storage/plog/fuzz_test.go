@@ -5,32 +5,14 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/cost"
 )
-
-// bounded runs a parser and fails when it takes more time or memory than its input explains.
-func bounded(t *testing.T, data []byte, parse func()) {
-	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	began := time.Now()
-	parse()
-	took := time.Since(began)
-	runtime.ReadMemStats(&after)
-	if limit := uint64(64*len(data) + 256<<10); after.TotalAlloc-before.TotalAlloc > limit {
-		t.Fatalf("%d bytes of input took %d bytes of memory, more than %d", len(data), after.TotalAlloc-before.TotalAlloc, limit)
-	}
-	if limit := 5*time.Second + time.Duration(len(data))*time.Microsecond; took > limit { // far above what a busy machine adds
-		t.Fatalf("%d bytes of input took %v", len(data), took)
-	}
-}
 
 func FuzzState(f *testing.F) {
 	state := []byte{stateVersion}
@@ -49,7 +31,7 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var st *logState
 		var err error
-		bounded(t, data, func() { st, err = parseState(data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { st, err = parseState(data) })
 		if err != nil {
 			return
 		}
@@ -105,7 +87,7 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		var ps producers
 		var err error
-		bounded(t, data, func() { ps, err = parseSnapshot(data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { ps, err = parseSnapshot(data) })
 		if err != nil {
 			return
 		}
@@ -123,7 +105,7 @@ func FuzzEpochs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var e epochs
 		var err error
-		bounded(t, data, func() { e, err = parseEpochs(data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { e, err = parseEpochs(data) })
 		if err != nil {
 			return
 		}
@@ -140,7 +122,7 @@ func FuzzIdentity(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var id model.TopicID
 		var err error
-		bounded(t, data, func() { id, err = parseIdentity(data) })
+		cost.Within(t, cost.Parsing(len(data)), func() { id, err = parseIdentity(data) })
 		if err != nil {
 			return
 		}
@@ -173,7 +155,9 @@ func FuzzIndexEntries(f *testing.F) {
 			t.Fatal(err)
 		}
 		keep := func(e indexEntry) bool { return e.offset <= ask }
-		found, ok, err := searchFile(file, int32(len(entries)), indexEntrySize, parseEntry, keep)
+		var found indexEntry
+		var ok bool
+		cost.Within(t, cost.Parsing(len(data)), func() { found, ok, err = searchFile(file, int32(len(entries)), indexEntrySize, parseEntry, keep) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,11 +175,11 @@ func FuzzIndexEntries(f *testing.F) {
 // FuzzIndexFiles gives a sealed segment index files of any content: every batch is found all the same, and every time.
 func FuzzIndexFiles(f *testing.F) {
 	mem, want := filled(f, 40)
-	index, err := readSmall(mem, filepath.Join(testDir, testName, fileName(0, indexSuffix)))
+	index, err := vfs.ReadSmall(mem, filepath.Join(testDir, testName, fileName(0, indexSuffix)))
 	if err != nil {
 		f.Fatal(err)
 	}
-	times, err := readSmall(mem, filepath.Join(testDir, testName, fileName(0, timeIndexSuffix)))
+	times, err := vfs.ReadSmall(mem, filepath.Join(testDir, testName, fileName(0, timeIndexSuffix)))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func spoil(t testing.TB, mem *vfs.Mem, suffix string, change func([]byte) []byte
 	for _, e := range entries {
 		if filepath.Ext(e.Name) == suffix {
 			name := filepath.Join(testDir, testName, e.Name)
-			data, err := readSmall(mem, name)
+			data, err := vfs.ReadSmall(mem, name)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -61,7 +61,7 @@ func parseIdentity(data []byte) (model.TopicID, error) {
 }
 
 func readIdentity(fsys vfs.FS, path string) (model.TopicID, error) {
-	data, err := readSmall(fsys, filepath.Join(path, identityFile))
+	data, err := vfs.ReadSmall(fsys, filepath.Join(path, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return model.TopicID{}, errTorn
 	}
@@ -126,25 +126,4 @@ func discard(d *dir.Dir, name string) error {
 	}
 	d.RemoveLater(target, 0)
 	return nil
-}
-
-// readSmall reads a whole small file.
-func readSmall(fsys vfs.FS, name string) ([]byte, error) {
-	f, err := fsys.OpenRead(name)
-	if err != nil {
-		return nil, err
-	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	const limit = 1 << 30
-	if size > limit {
-		return nil, errors.Join(fmt.Errorf("%s has %d bytes, far more than it can need", name, size), f.Close())
-	}
-	data := make([]byte, size)
-	if err := readFull(f, data, 0); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return data, f.Close()
 }

@@ -2,8 +2,6 @@ package plog
 
 import (
 	"encoding/binary"
-	"errors"
-	"io"
 	"sort"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -144,7 +142,7 @@ func searchFile[T any](f vfs.File, count int32, size int, parse func([]byte) T, 
 	low, high := 0, int(count) // keep holds below low, fails from high on
 	for high-low > searchBlock {
 		middle := (low + high) / 2
-		if err := readFull(f, buf[:size], int64(middle)*int64(size)); err != nil {
+		if err := vfs.ReadFull(f, buf[:size], int64(middle)*int64(size)); err != nil {
 			return found, false, err
 		}
 		if keep(parse(buf[:size])) {
@@ -154,7 +152,7 @@ func searchFile[T any](f vfs.File, count int32, size int, parse func([]byte) T, 
 		}
 	}
 	block := buf[:(high-low)*size]
-	if err := readFull(f, block, int64(low)*int64(size)); err != nil {
+	if err := vfs.ReadFull(f, block, int64(low)*int64(size)); err != nil {
 		return found, false, err
 	}
 	at := func(i int) T { return parse(block[i*size : (i+1)*size]) }
@@ -162,16 +160,4 @@ func searchFile[T any](f vfs.File, count int32, size int, parse func([]byte) T, 
 		found, ok = at(n-1), true
 	}
 	return found, ok, nil
-}
-
-// readFull reads exactly len(p) bytes; a short file is io.ErrUnexpectedEOF.
-func readFull(f io.ReaderAt, p []byte, at int64) error {
-	n, err := f.ReadAt(p, at)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -400,7 +400,7 @@ func (v *verifier) run(at, size int64) (good int64, bad string, err error) {
 	defer copyBuffers.Put(buffer)
 	for good = at; good < size; {
 		p := buffer[:min(int64(len(buffer)), size-good)]
-		if err := readFull(f, p, good); err != nil {
+		if err := vfs.ReadFull(f, p, good); err != nil {
 			return good, "", err
 		}
 		took, reason := v.take(p, good)
@@ -444,7 +444,7 @@ func (v *verifier) takeLarge(f vfs.File, buffer []byte, at, size int64) (took in
 		return 0, fmt.Sprintf("%d bytes are less than a batch's header", size-at), nil
 	}
 	var header [batch.HeaderSize]byte
-	if err := readFull(f, header[:], at); err != nil {
+	if err := vfs.ReadFull(f, header[:], at); err != nil {
 		return 0, "", err
 	}
 	b, err := checkHeader(header[:])
@@ -458,7 +458,7 @@ func (v *verifier) takeLarge(f vfs.File, buffer []byte, at, size int64) (took in
 	sum := uint32(0)
 	for p := at + crcFrom; p < at+whole; {
 		n := min(int64(len(buffer)), at+whole-p)
-		if err := readFull(f, buffer[:n], p); err != nil {
+		if err := vfs.ReadFull(f, buffer[:n], p); err != nil {
 			return 0, "", err
 		}
 		sum = crc32.Update(sum, castagnoli, buffer[:n])

@@ -159,6 +159,21 @@ func equalButUncovered(got, want []byte) bool {
 	return bytes.Equal(got[:12], want[:12]) && bytes.Equal(got[16:], want[16:])
 }
 
+// lastSegment is the newest segment file of the test's log.
+func lastSegment(t *testing.T, fsys vfs.FS) (last vfs.DirEntry) {
+	t.Helper()
+	entries, err := fsys.ReadDir(filepath.Join(testDir, testName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if _, ok := offsetOf(e.Name, logSuffix); ok {
+			last = e
+		}
+	}
+	return last
+}
+
 // A file that is shorter than what was synced is damage, not a torn end.
 func TestMissingBytesBelowTheRecoveryPoint(t *testing.T) {
 	for _, withManifest := range []bool{true, false} {
@@ -168,16 +183,7 @@ func TestMissingBytesBelowTheRecoveryPoint(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		entries, err := mem.ReadDir(filepath.Join(testDir, testName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var last vfs.DirEntry
-		for _, e := range entries {
-			if _, ok := offsetOf(e.Name, logSuffix); ok {
-				last = e
-			}
-		}
+		last := lastSegment(t, mem)
 		f, err := mem.Open(filepath.Join(testDir, testName, last.Name))
 		if err != nil {
 			t.Fatal(err)
@@ -201,16 +207,7 @@ func TestMissingBytesBelowTheRecoveryPoint(t *testing.T) {
 // A torn end is cut and kept aside.
 func TestTornEndIsKeptAside(t *testing.T) {
 	mem, want := filled(t, 20)
-	entries, err := mem.ReadDir(filepath.Join(testDir, testName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last vfs.DirEntry
-	for _, e := range entries {
-		if _, ok := offsetOf(e.Name, logSuffix); ok {
-			last = e
-		}
-	}
+	last := lastSegment(t, mem)
 	garbage := bytes.Repeat([]byte("garbage "), 100)
 	f, err := mem.Open(filepath.Join(testDir, testName, last.Name))
 	if err != nil {
@@ -227,7 +224,7 @@ func TestTornEndIsKeptAside(t *testing.T) {
 	if err != nil || sameBatches(want, got) != nil {
 		t.Fatal(err, sameBatches(want, got))
 	}
-	entries, err = mem.ReadDir(filepath.Join(testDir, testName))
+	entries, err := mem.ReadDir(filepath.Join(testDir, testName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +233,7 @@ func TestTornEndIsKeptAside(t *testing.T) {
 			t.Errorf("the segment has %d bytes, want %d", e.Size, last.Size)
 		}
 		if filepath.Ext(e.Name) == cutSuffix {
-			data, err := readSmall(mem, filepath.Join(testDir, testName, e.Name))
+			data, err := vfs.ReadSmall(mem, filepath.Join(testDir, testName, e.Name))
 			if err != nil || !bytes.Equal(data, garbage) {
 				t.Errorf("kept aside: %d bytes, %v", len(data), err)
 			}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
 // copyBuffer is how much of a file is read at once on its way to a writer.
@@ -175,7 +176,7 @@ func (s *Slice) fileParts(buffer []byte, f func(p []byte) error) error {
 	check := newChecker(s)
 	for at := s.at; at < s.at+s.inFile; {
 		p := buffer[:min(int64(len(buffer)), s.at+s.inFile-at)]
-		if err = readFull(file, p, at); err != nil {
+		if err = vfs.ReadFull(file, p, at); err != nil {
 			err = &DiskError{err}
 			break
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"reflect"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/test/cost"
 )
 
 type golden struct {
@@ -231,18 +231,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte{1, 2, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, value []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		began := time.Now()
-		m, version, err := Decode(value)
-		took := time.Since(began)
-		runtime.ReadMemStats(&after)
-		if limit := uint64(64<<10 + 128*len(value)); after.TotalAlloc-before.TotalAlloc > limit {
-			t.Errorf("%d bytes allocated %d", len(value), after.TotalAlloc-before.TotalAlloc)
-		}
-		if took > time.Second {
-			t.Errorf("%d bytes took %v", len(value), took)
-		}
+		var m Message
+		var version int16
+		var err error
+		cost.Within(t, cost.Limit{Bytes: 64<<10 + 128*len(value), Time: 50 * time.Millisecond}, func() { m, version, err = Decode(value) })
 		if err != nil {
 			return
 		}

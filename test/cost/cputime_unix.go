@@ -1,14 +1,14 @@
 //go:build unix
 
-package dir
+package cost
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime is what the process has used, user and system.
-func cpuTime() time.Duration {
+// CPUTime is what the process has used, user and system.
+func CPUTime() time.Duration {
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
 		return 0
