@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,21 +13,32 @@ type side struct {
 	kind    string // of broker: ottla or kafka
 	promise string
 	configs map[string]string // of the cell's topic
+	// partitions of the topic, instead of the cell's: such rows are compared with those that have as many.
+	partitions int32
+}
+
+// over is the side with a topic of so many partitions.
+func (s side) over(partitions int32) side {
+	s.name += ", " + group(strconv.Itoa(int(partitions)))
+	s.partitions = partitions
+	return s
 }
 
 var (
-	ottlaSynced  = side{"Ottla", "ottla", "acknowledges after the sync", nil}
-	ottlaCache   = side{"Ottla cache", "ottla", "ottla.durability=cache: acknowledges from the page cache", map[string]string{"ottla.durability": "cache"}}
-	kafkaDefault = side{"Kafka", "kafka", "default: acknowledges from the page cache", nil}
-	floorSide    = side{"Floor", "floor", "checks and keeps nothing, answers at once: what machine and generator ask of any broker", nil}
-	kafkaFlushed = side{"Kafka flushed", "kafka", "flush.messages=1, the topic's log.flush.interval.messages=1: acknowledges after the sync", map[string]string{"flush.messages": "1"}}
+	ottlaSynced  = side{name: "Ottla", kind: "ottla", promise: "acknowledges after the sync"}
+	ottlaCache   = side{name: "Ottla cache", kind: "ottla", promise: "ottla.durability=cache: acknowledges from the page cache", configs: map[string]string{"ottla.durability": "cache"}}
+	kafkaDefault = side{name: "Kafka", kind: "kafka", promise: "default: acknowledges from the page cache"}
+	floorSide    = side{name: "Floor", kind: "floor", promise: "checks and keeps nothing, answers at once: what machine and generator ask of any broker"}
+	kafkaFlushed = side{name: "Kafka flushed", kind: "kafka", promise: "flush.messages=1, the topic's log.flush.interval.messages=1: acknowledges after the sync", configs: map[string]string{"flush.messages": "1"}}
 )
 
-// goal is what a figure of Ottla's first row should be.
+// goal is what a figure of Ottla's first row should be, or its ratio to the figure of another row.
 type goal struct {
 	column column
 	atMost bool
 	value  float64
+	// For a ratio.
+	row, of string
 }
 
 // cell is one load, with everything else at its base: 6 partitions, 1 KiB records, acks=all, one replica, uncompressed.
@@ -36,6 +48,7 @@ type cell struct {
 	partitions  int32
 	job         job   // without address, topic and times
 	fill        int64 // bytes that the topic has before
+	rounds      int   // how many batches each partition has before
 	large       bool  // moves gigabytes: the machine's memory is prewarmed
 	columns     []column
 	goals       []goal
@@ -51,17 +64,17 @@ var cells = []cell{
 	{
 		name: "start", title: "from exec to the first acknowledged produce into a new topic; then at rest", processes: true,
 		sides: []side{ottlaSynced, kafkaDefault}, columns: []column{colStart, colAccept, colRestart, colIdle, colThreads, colWakeups},
-		goals: []goal{{colStart, true, 50}, {colIdle, true, 25}},
+		goals: []goal{{column: colStart, atMost: true, value: 50}, {column: colIdle, atMost: true, value: 25}},
 	},
 	{
 		name: "produce", title: "produce, 64 KiB batches, acks=all, 2 connections x 5 in flight", sides: []side{ottlaSynced, ottlaCache, kafkaDefault, kafkaFlushed, floorSide},
 		partitions: basePartitions, job: job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, large: true,
-		columns: []column{colProduced, colRequests, colP50, colP99, colMax, colCPU, colRSS, colWritten, colOthers}, goals: []goal{{colCPU, true, 1.0}},
+		columns: []column{colProduced, colRequests, colP50, colP99, colMax, colCPU, colRSS, colWritten, colOthers}, goals: []goal{{column: colCPU, atMost: true, value: 1.0}},
 	},
 	{
 		name: "fetch", title: "hot fetch, 1 MB a fetch, 2 connections, 40 MB of 64 KiB batches again and again", sides: []side{ottlaSynced, kafkaDefault, floorSide},
 		partitions: basePartitions, job: job{Kind: "fetch", Consumers: 2, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10}, fill: 40 << 20,
-		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers}, goals: []goal{{colCPU, true, 0.25}},
+		columns: []column{colFetched, colFetches, colFetch50, colFetch99, colFetchMax, colCPU, colRSS, colOthers}, goals: []goal{{column: colCPU, atMost: true, value: 0.25}},
 	},
 	{
 		name: "fetch-cached", title: "the same over 512 MB, which is more than Ottla keeps in its own memory", sides: []side{ottlaSynced, kafkaDefault},
@@ -71,7 +84,7 @@ var cells = []cell{
 	{
 		name: "small", title: "one-record requests (100 B), acks=all, 64 connections x 1 in flight", sides: []side{ottlaSynced, ottlaCache, kafkaDefault, kafkaFlushed, floorSide},
 		partitions: basePartitions, job: job{Kind: "produce", Producers: 64, InFlight: 1, BatchBytes: 0, ValueBytes: 100},
-		columns: []column{colRequests, colP50, colP99, colMax, colPerRequest, colRSS, colWritten, colOthers}, goals: []goal{{colRequests, false, 60_000}},
+		columns: []column{colRequests, colP50, colP99, colMax, colPerRequest, colRSS, colWritten, colOthers}, goals: []goal{{column: colRequests, atMost: false, value: 60_000}},
 	},
 	{
 		name: "both", title: "produce and fetch together, 64 KiB batches, 2 connections x 5 in flight and 2 consumers at the end", sides: []side{ottlaSynced, kafkaDefault},
@@ -85,7 +98,14 @@ var cells = []cell{
 	},
 	{
 		name: "topics", title: "create 1,000 topics x 10 partitions, 100 topics a request, until the last one acknowledges; then at rest", topics: 1000, sides: []side{ottlaSynced, kafkaDefault},
-		columns: []column{colAnswered, colCreated, colTopicsRSS, colPerPartition}, goals: []goal{{colCreated, true, 10}},
+		columns: []column{colAnswered, colCreated, colTopicsRSS, colPerPartition}, goals: []goal{{column: colCreated, atMost: true, value: 10}},
+	},
+	{
+		name: "partitions", title: "one-record requests (100 B), acks=all, synced, 64 connections x 1 in flight, to 1 and to 10,000 partitions in turn", rounds: 2,
+		sides:   []side{ottlaSynced.over(1), ottlaSynced.over(100), ottlaSynced.over(1000), ottlaSynced.over(10_000), kafkaFlushed.over(1), kafkaFlushed.over(1000), kafkaFlushed.over(10_000)},
+		job:     job{Kind: "produce", Producers: 64, InFlight: 1, ValueBytes: 100},
+		columns: []column{colRequests, colP50, colP99, colPerRequest, colFlushes, colWritten, colRSS, colOthers},
+		goals:   []goal{{column: colPerRequest, atMost: true, value: 2, row: "Ottla, 10,000", of: "Ottla, 1"}},
 	},
 }
 

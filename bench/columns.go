@@ -27,6 +27,7 @@ const (
 	colPerRequest   column = "broker CPU us/request"
 	colRSS          column = "RSS MiB"
 	colWritten      column = "written/byte"
+	colFlushes      column = "disk flushes/s"
 	colOthers       column = "others' CPU %"
 	colStart        column = "start ms"
 	colAccept       column = "port open ms"
@@ -78,6 +79,9 @@ func (g goal) String() string {
 	sign := ">="
 	if g.atMost {
 		sign = "<="
+	}
+	if g.of != "" {
+		return fmt.Sprintf("%s of %q / %q %s %s", g.column, g.row, g.of, sign, digits(g.value))
 	}
 	return fmt.Sprintf("%s %s %s", g.column, sign, digits(g.value))
 }

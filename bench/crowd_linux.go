@@ -16,8 +16,10 @@ import (
 type crowd struct {
 	epoll   int
 	members []member
-	batch   int // bytes of records in each request
-	waiting int // requests on the way
+	frames  [][]byte // by partition
+	next    int      // partition: the members take turns
+	batch   int      // bytes of records in each request
+	waiting int      // requests on the way
 	read    []byte
 
 	ack         histogram
@@ -29,8 +31,6 @@ type crowd struct {
 // member is one connection of a crowd.
 type member struct {
 	fd      int
-	frames  [][]byte // by partition
-	next    int
 	sentAt  time.Time
 	counted bool
 	sent    int32 // correlation id of the request on the way
@@ -49,16 +49,15 @@ func newCrowd(j *job) (_ *crowd, err error) {
 	}
 	batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, time.Now().UnixMilli())
 	c.batch = len(batch)
+	for partition := range j.Topic.Partitions {
+		c.frames = append(c.frames, produceFrame(j.Topic.Name, partition, j.Acks, batch))
+	}
 	for i := range j.Producers {
 		fd, err := dialRaw(j.Address)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
-		m := member{fd: fd, next: i % int(j.Topic.Partitions)}
-		for partition := range j.Topic.Partitions {
-			m.frames = append(m.frames, produceFrame(j.Topic.Name, partition, j.Acks, batch))
-		}
-		c.members = append(c.members, m)
+		c.members = append(c.members, member{fd: fd})
 		if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}); err != nil {
 			return nil, errors.Join(fmt.Errorf("watch a connection: %w", err), c.close())
 		}
@@ -123,8 +122,8 @@ func (c *crowd) run(m *meter) (err error) {
 
 // send sends the next request; it fits any socket's buffer.
 func (c *crowd) send(m *meter, x *member) error {
-	frame := x.frames[x.next]
-	x.next = (x.next + 1) % len(x.frames)
+	frame := c.frames[c.next]
+	c.next = (c.next + 1) % len(c.frames)
 	c.correlation++
 	x.sent = c.correlation
 	binary.BigEndian.PutUint32(frame[correlationAt:], uint32(x.sent))

@@ -210,7 +210,7 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 		}
 		return err
 	}
-	t, err := b.freshTopic(ctx, target, c.partitions, s.configs)
+	t, err := b.freshTopic(ctx, target, max(c.partitions, s.partitions), s.configs)
 	if err != nil {
 		return err
 	}
@@ -226,6 +226,14 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 			return fmt.Errorf("fill: %w", err)
 		}
 	}
+	if c.rounds > 0 {
+		first := j
+		batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, 0)
+		first.Warm, first.Measure, first.MaxBytes = 0, loadTimeout, int64(c.rounds)*int64(t.Partitions)*int64(len(batch))
+		if _, err := runJob(ctx, &first, nil, nil); err != nil {
+			return fmt.Errorf("write to each partition: %w", err)
+		}
+	}
 	if c.large && b.pace.prewarm > 0 {
 		if _, err := runJob(ctx, &job{Kind: "touch", MaxBytes: b.pace.prewarm}, nil, nil); err != nil {
 			return fmt.Errorf("prewarm: %w", err)
@@ -233,9 +241,9 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 	}
 	settle(ctx)
 	device := diskOf(target.dir)
-	before, _ := device.written()
+	before := device.use()
 	stopProfiles := b.beginProfiles(target, c, s)
-	w := &window{target: target}
+	w := &window{target: target, disk: device}
 	o, err := runJob(ctx, &j, w.open, w.close)
 	stopProfiles()
 	if err != nil {
@@ -244,8 +252,8 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 	f := w.figures(o)
 	if o.AllProduced > 0 {
 		settle(ctx) // what waits in the page cache was written by this cell too
-		if after, known := device.written(); known {
-			f[colWritten] = float64(after-before) / float64(o.AllProduced)
+		if after := device.use(); after.known {
+			f[colWritten] = float64(after.written-before.written) / float64(o.AllProduced)
 		}
 	}
 	b.record(c, s, f)

@@ -65,7 +65,9 @@ func (b *bench) rows(c *cell, ranges bool) [][]string {
 	}
 	for _, o := range ottla {
 		for _, k := range kafka {
-			table = append(table, b.ratios(c, o, k))
+			if o.partitions == k.partitions {
+				table = append(table, b.ratios(c, o, k))
+			}
 		}
 	}
 	return table
@@ -85,21 +87,31 @@ func (b *bench) ratios(c *cell, o, k side) []string {
 	return row
 }
 
-// verdicts compares a cell's goals with Ottla's first row.
+// verdicts compares a cell's goals with what was measured.
 func (b *bench) verdicts(c *cell) []string {
 	var out []string
-	if len(b.results[c.name][c.sides[0].name]) == 0 {
-		return nil
-	}
 	for _, g := range c.goals {
-		s, ok := spreadOf(b.results[c.name][c.sides[0].name], g.column)
+		row := g.row
+		if row == "" {
+			row = c.sides[0].name
+		}
+		if len(b.results[c.name][row]) == 0 {
+			continue
+		}
+		s, ok := spreadOf(b.results[c.name][row], g.column)
+		v := s.median
+		if g.of != "" {
+			base, also := spreadOf(b.results[c.name][g.of], g.column)
+			ok = ok && also && base.median > 0
+			v /= base.median
+		}
 		switch {
 		case !ok:
 			out = append(out, fmt.Sprintf("goal %v: not measured", g))
-		case g.met(s.median):
-			out = append(out, fmt.Sprintf("goal %v: met, %s", g, digits(s.median)))
+		case g.met(v):
+			out = append(out, fmt.Sprintf("goal %v: met, %s", g, digits(v)))
 		default:
-			out = append(out, fmt.Sprintf("goal %v: missed, %s", g, digits(s.median)))
+			out = append(out, fmt.Sprintf("goal %v: missed, %s", g, digits(v)))
 		}
 	}
 	return out

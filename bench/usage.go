@@ -99,16 +99,27 @@ func diskOf(dir string) disk {
 	return disk{stat}
 }
 
-// written is how many bytes the device has been sent so far. The counters of a process will not do: they count the whole of a large page of the page cache
-// when one byte of it changes.
-func (d disk) written() (bytes int64, known bool) {
+// deviceUse is what a device was asked for so far. The counters of a process will not do: they count the whole of a large page of the page cache when one byte of
+// it changes.
+type deviceUse struct {
+	known   bool
+	written int64 // bytes
+	flushes int64 // of its write cache
+}
+
+func (d disk) use() (u deviceUse) {
 	text, err := os.ReadFile(d.stat)
 	fields := strings.Fields(string(text))
-	if err != nil || len(fields) < 7 {
-		return 0, false
+	if err != nil || len(fields) < 16 {
+		return u
 	}
 	sectors, err := strconv.ParseInt(fields[6], 10, 64)
-	return sectors * 512, err == nil
+	if err != nil {
+		return u
+	}
+	u.flushes, err = strconv.ParseInt(fields[15], 10, 64)
+	u.known, u.written = err == nil, sectors*512
+	return u
 }
 
 // keyed reads the numbers of a file of "key: number" lines.

@@ -12,6 +12,8 @@ type window struct {
 	target                  *broker
 	broker, generator, self [2]usage
 	machine                 [2]machineUse
+	disk                    disk
+	device                  [2]deviceUse
 }
 
 func (w *window) open(pid int) error  { return w.look(0, pid) }
@@ -25,7 +27,7 @@ func (w *window) look(i, pid int) (err error) {
 		return err
 	}
 	w.self[i], err = usageOf(os.Getpid())
-	w.machine[i] = readMachineUse()
+	w.machine[i], w.device[i] = readMachineUse(), w.disk.use()
 	return err
 }
 
@@ -40,6 +42,9 @@ func (w *window) figures(o *outcome) figures {
 	f[colFetch50], f[colFetch99], f[colFetchMax] = ms(o.Fetch.quantile(0.5)), ms(o.Fetch.quantile(0.99)), ms(o.Fetch.Max)
 	f[colEnd50], f[colEnd99], f[colEndMax] = ms(o.EndToEnd.quantile(0.5)), ms(o.EndToEnd.quantile(0.99)), ms(o.EndToEnd.Max)
 	f[colLate99] = ms(o.Late.quantile(0.99))
+	if w.device[1].known {
+		f[colFlushes] = float64(w.device[1].flushes-w.device[0].flushes) / seconds
+	}
 	if !w.broker[1].known {
 		return f
 	}
