@@ -10,8 +10,8 @@ var ottlaRows = []row{
 		"Memory for the ends of all logs: records on their way to disk and the newest ones behind them. An append waits when it is full of records that are not written yet."},
 	{"ottla.log.min.free.bytes", Long, "134217728", atLeast(1), Medium, ReadOnly, Acts,
 		"Free space of a log directory below which produce is refused, while deletion and retention go on."},
-	{"ottla.log.open.files", Int, "4096", atLeast(16), Medium, ReadOnly, Acts,
-		"Files of logs kept open, over all partitions. Files open on use; the one used longest ago closes first."},
+	{"ottla.log.open.files", Int, "16384", atLeast(16), Medium, ReadOnly, Acts,
+		"Files of logs kept open, over all partitions. Files open on use; the one used longest ago closes first. Connections take precedence where the system allows few descriptors (ulimit -n)."},
 	{"ottla.request.memory.bytes", Long, "268435456", atLeast(1 << 20), Medium, ReadOnly, Acts,
 		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more."},
 }

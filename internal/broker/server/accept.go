@@ -129,6 +129,17 @@ func (l *listener) delay(rate int) time.Duration {
 	return l.nextFree.Sub(now)
 }
 
+// counted tells how many connections there are now.
+func (s *Server) counted() {
+	if s.options.Count == nil {
+		return
+	}
+	s.mu.Lock()
+	n := s.totalLocked()
+	s.mu.Unlock()
+	s.options.Count(n)
+}
+
 // enter counts a connection in. It waits for the node's and the listener's maximum and refuses at the address's.
 func (s *Server) enter(l *listener, ip netip.Addr) bool {
 	if s.crowded(l) {
@@ -136,6 +147,9 @@ func (s *Server) enter(l *listener, ip netip.Addr) bool {
 			slog.String("listener", l.Name), slog.Int("limit", min(s.limits.Load().MaxConnections, s.limits.Load().listener(l.Name).MaxConnections)))
 	}
 	ok, most := s.tryEnter(l, ip)
+	if ok {
+		s.counted()
+	}
 	if !ok && most >= 0 {
 		l.refused.Inc()
 		s.complaints.say(ip, "too many connections from one address, closing the newest", slog.String("listener", l.Name), slog.Int("limit", most))
@@ -193,6 +207,7 @@ func (s *Server) register(c *Conn) bool {
 
 // leave counts a connection out.
 func (s *Server) leave(l *listener, ip netip.Addr) {
+	defer s.counted()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.count--

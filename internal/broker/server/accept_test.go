@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,25 @@ func TestMaxConnectionsMakesOthersWait(t *testing.T) {
 	h.server.SetLimits(l)
 	third.expect(1, "three")
 	h.dial() // waits when the server is shut down
+}
+
+// TestCountTellsOfEachConnection: what else needs descriptors hears how many are taken.
+func TestCountTellsOfEachConnection(t *testing.T) {
+	counts := make(chan int, 100)
+	h := newHarness(t, func(o *Options) { o.Count = func(n int) { counts <- n } })
+	first, second := h.dial(), h.dial()
+	for _, c := range []*client{first, second} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []int
+	for len(got) < 4 {
+		got = append(got, <-counts)
+	}
+	if got[0] != 1 || slices.Max(got) > 2 || got[3] != 0 {
+		t.Errorf("counts of two connections that came and went: %v", got)
+	}
 }
 
 func TestCreationRate(t *testing.T) {

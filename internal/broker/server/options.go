@@ -35,6 +35,9 @@ type Options struct {
 	// SendBufferBytes and ReceiveBufferBytes are the sockets' (socket.send.buffer.bytes, socket.receive.buffer.bytes); 0 or less leaves the system's.
 	SendBufferBytes, ReceiveBufferBytes int
 
+	// Count is told how many connections there are, after one came and after one went. Two calls may overlap; nil hears nothing.
+	Count func(connections int)
+
 	Limits  *Limits // nil: none
 	Logger  *slog.Logger
 	Metrics *metric.Registry

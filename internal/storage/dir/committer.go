@@ -91,7 +91,7 @@ const maxRoundLogs = 1000
 
 // commitAll runs as many rounds as the logs need.
 func (d *Dir) commitAll(logs []dirtyLog) {
-	for part := range slices.Chunk(logs, min(maxRoundLogs, max(1, d.handles.limit/2))) {
+	for part := range slices.Chunk(logs, min(maxRoundLogs, max(1, d.handles.Limit()/2))) {
 		d.commit(part, time.Now())
 	}
 }

@@ -8,11 +8,11 @@ import (
 )
 
 // DefaultOpenFiles is the cap on open files of logs when none is given.
-const DefaultOpenFiles = 4096
+const DefaultOpenFiles = 16384
 
 // Handles caps the files that the logs of a node keep open: opened on use, the least recently used closed first.
 type Handles struct {
-	limit       int
+	limit       atomic.Int64
 	closeErrors atomic.Int64
 
 	mu struct {
@@ -28,7 +28,23 @@ func NewHandles(limit int) *Handles {
 	if limit <= 0 {
 		limit = DefaultOpenFiles
 	}
-	return &Handles{limit: limit}
+	h := &Handles{}
+	h.limit.Store(int64(limit))
+	return h
+}
+
+// Limit is the cap at the moment.
+func (h *Handles) Limit() int { return int(h.limit.Load()) }
+
+// SetLimit changes the cap, and closes what is over it and not in use.
+func (h *Handles) SetLimit(limit int) {
+	if h.limit.Swap(int64(limit)) <= int64(limit) {
+		return
+	}
+	h.mu.Lock()
+	victims := h.victimsLocked()
+	h.mu.Unlock()
+	h.closeAll(victims)
 }
 
 // Handle is one file of a log, open or not. The zero value is not open.
@@ -125,7 +141,7 @@ func (h *Handles) forgetLocked(x *Handle) vfs.File {
 // victimsLocked takes the least recently used files that nobody uses, until the cap holds.
 func (h *Handles) victimsLocked() []vfs.File {
 	var out []vfs.File
-	for x := h.mu.oldest; x != nil && h.mu.open > h.limit; {
+	for x := h.mu.oldest; x != nil && h.mu.open > h.Limit(); {
 		next := x.next
 		if x.users == 0 {
 			out = append(out, h.forgetLocked(x))
@@ -185,5 +201,5 @@ type HandleStats struct {
 func (h *Handles) Stats() HandleStats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return HandleStats{Open: h.mu.open, Limit: h.limit, Opens: h.mu.opens, Closes: h.mu.closes, CloseErrors: h.closeErrors.Load()}
+	return HandleStats{Open: h.mu.open, Limit: h.Limit(), Opens: h.mu.opens, Closes: h.mu.closes, CloseErrors: h.closeErrors.Load()}
 }

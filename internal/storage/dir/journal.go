@@ -225,7 +225,7 @@ func (j *journal) syncAll(files map[*Handle]string) error {
 			return fmt.Errorf("retire the journal: %w", err)
 		}
 		open = append(open, syncFile{handle: h, file: f, name: name})
-		if len(open) >= d.handles.limit/2 { // not all of 10,000 at once
+		if len(open) >= d.handles.Limit()/2 { // not all of 10,000 at once
 			if err := d.syncer.files(open); err != nil {
 				return fmt.Errorf("retire the journal: %w", err)
 			}
