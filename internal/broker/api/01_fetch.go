@@ -29,8 +29,11 @@ type fetched struct {
 	results   []partition.ReadResult
 	outcomes  []session.Result
 	show      []bool
-	bytes     int
+	watched   map[*partition.Partition]struct{} // where the waker is
+	bytes     int  // of the answer's records
+	ready     int  // of them and of what did not fit: this is what the reader's minimum is about
 	urgent    bool // an error or a diverged log: answer at once
+	known     bool // there is a partition that may have news
 	minBytes  int
 	maxBytes  int
 	committed bool
@@ -48,7 +51,7 @@ type fetched struct {
 }
 
 var fetchedPool = sync.Pool{New: func() any {
-	f := &fetched{waker: partition.NewWaker()}
+	f := &fetched{waker: partition.NewWaker(), watched: map[*partition.Partition]struct{}{}}
 	f.waiting, f.finishing = f.wait, f.finish
 	return f
 }}
@@ -78,8 +81,8 @@ func (b *Broker) fetch(r *server.Request) server.Answer {
 // begin opens the session's fetch and finds the partitions.
 func (f *fetched) begin(now time.Time) {
 	q := &f.req
-	f.minBytes, f.committed = int(q.MinBytes), q.IsolationLevel == 1
 	f.maxBytes = min(int(q.MaxBytes), f.b.Static.Broker.FetchMaxBytes)
+	f.minBytes, f.committed = min(int(q.MinBytes), f.maxBytes), q.IsolationLevel == 1 // more than may be answered would be waited for in vain
 	f.deadline = now.Add(time.Duration(q.MaxWaitMs) * time.Millisecond)
 	in := session.Request{SessionID: q.SessionID, Epoch: q.SessionEpoch, ByID: f.version >= 13, Follower: q.ReplicaID >= 0}
 	if f.version < 7 {
@@ -158,36 +161,46 @@ func (f *fetched) find(p *session.Partition) (*partition.Partition, model.ErrorC
 	return nil, model.UnknownTopicOrPartition
 }
 
-// collect reads every partition, within the request's bytes.
+// collect reads every partition, within the request's bytes. One that does not exist does not hurry the answer about others, as in Kafka: a consumer that is
+// subscribed to a deleted topic would ask without a pause.
 func (f *fetched) collect() {
 	f.closeRecords()
-	f.bytes, f.urgent = 0, false
+	f.bytes, f.ready, f.urgent, f.known = 0, 0, false, false
 	left := f.maxBytes
 	for i := range f.ctx.Partitions {
 		asked := &f.ctx.Partitions[i].Fetch
 		out := &f.outcomes[i]
 		if f.targets[i] == nil {
-			f.urgent = true
+			f.urgent = f.urgent || out.Code != model.UnknownTopicOrPartition && out.Code != model.UnknownTopicID
 			continue
 		}
+		f.known = true
 		limit := min(int(asked.MaxBytes), left)
 		result, err := f.targets[i].Read(partition.ReadRequest{
 			Offset: asked.Offset, MaxBytes: max(limit, 0), MinOne: f.bytes == 0, LeaderEpoch: asked.LeaderEpoch, LastFetchedEpoch: asked.LastFetchedEpoch,
 		})
 		f.results[i] = result
-		out.Code, _ = model.CodeOf(err)
+		if out.Code, _ = model.CodeOf(err); out.Code == model.NotLeaderForPartition {
+			if target, gone := f.find(&f.ctx.Partitions[i]); target == nil {
+				out.Code = gone // deleted since the fetch began
+			}
+		}
 		out.HighWatermark, out.LogStartOffset = result.HighWatermark, result.LogStartOffset
 		out.Diverging = result.DivergingEpoch >= 0
 		n := result.Records.Len()
 		out.Records = n > 0
 		f.bytes += n
 		left -= n
+		if result.More { // as whole batches only are answered, less may fit than was asked for
+			n = max(n, limit)
+		}
+		f.ready += n
 		f.urgent = f.urgent || out.Diverging || out.Code != model.None
 	}
 }
 
 func (f *fetched) enough() bool {
-	return f.urgent || f.bytes >= f.minBytes || len(f.ctx.Partitions) == 0
+	return f.urgent || f.ready >= f.minBytes || !f.known
 }
 
 // wait leaves a waker on every partition and reads again whenever one has news. Nothing is pinned while it waits.
@@ -195,9 +208,14 @@ func (f *fetched) wait(stop <-chan struct{}) {
 	f.closeRecords()
 	timer := f.conn.Timer(f.deadline.Sub(f.b.Clock()))
 	defer f.unwatch()
+	for _, p := range f.targets {
+		if p != nil {
+			f.watched[p] = struct{}{} // once: a request may name a partition many times
+		}
+	}
 	for {
 		f.unwatch()
-		for _, p := range f.targets {
+		for p := range f.watched {
 			p.Watch(f.waker)
 		}
 		f.collect() // what came between the last look and the watch must not be missed
@@ -217,10 +235,8 @@ func (f *fetched) wait(stop <-chan struct{}) {
 }
 
 func (f *fetched) unwatch() {
-	for _, p := range f.targets {
-		if p != nil {
-			p.Unwatch(f.waker)
-		}
+	for p := range f.watched {
+		p.Unwatch(f.waker)
 	}
 	select {
 	case <-f.waker.C():
@@ -304,10 +320,11 @@ func (f *fetched) release() {
 	f.req.Reset()
 	f.resp.Reset()
 	clear(f.targets)
+	clear(f.watched)
 	clear(f.buffers[:cap(f.buffers)])
 	f.ctx = session.Context{}
 	f.b, f.conn, f.client, f.refused = nil, nil, "", model.None
-	if cap(f.asked) > keptFetch || cap(f.listed) > keptFetch || cap(f.enc.Head) > keptBody {
+	if cap(f.asked) > keptFetch || cap(f.listed) > keptFetch || cap(f.targets) > keptFetch || cap(f.enc.Head) > keptBody {
 		return // the pool keeps only the usual sizes
 	}
 	f.results, f.targets = f.results[:0], f.targets[:0]

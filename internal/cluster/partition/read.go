@@ -23,6 +23,8 @@ type ReadResult struct {
 	LastStableOffset int64
 	LogStartOffset   int64
 	Records          plog.Slice
+	// More tells that there are further records, which did not fit or lie in another segment.
+	More bool
 	// Diverged tells where the reader's log left this one: the end of the largest epoch that both can have. DivergingEpoch is -1 when it did not.
 	DivergingEpoch int32
 	DivergingEnd   int64
@@ -86,6 +88,6 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Records = records
+	out.Records, out.More = records, records.Len() > 0 && records.End() < hw
 	return out, nil
 }

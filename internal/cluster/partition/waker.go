@@ -39,3 +39,10 @@ func (p *Partition) Unwatch(w *Waker) {
 		p.mu.wakers = nil
 	}
 }
+
+// Watched tells how many wakers wait.
+func (p *Partition) Watched() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.mu.wakers)
+}

@@ -34,6 +34,9 @@ func (s *Slice) size() int64 { return s.inFile + s.inTail }
 // Len is the number of bytes.
 func (s *Slice) Len() int { return int(s.size()) }
 
+// End is the offset after the last batch; it means nothing for an empty slice.
+func (s *Slice) End() int64 { return s.end }
+
 // slice pins what memory has of a range at its end; the rest comes from the file. The caller's reference to the segment becomes the slice's.
 func (l *Log) slice(s *segment, at, limit int64) Slice {
 	out := Slice{log: l, segment: s, at: at, inFile: limit - at}
