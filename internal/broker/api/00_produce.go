@@ -65,7 +65,7 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 	p := producedPool.Get().(*produced)
 	p.version, p.conn, p.ctx = r.Version, r.Conn, b.Context
 	if err := p.req.Decode(r.Version, r.Body); err != nil {
-		b.Log.Warn("closing a connection: its Produce request cannot be decoded", "client", clientHost(r.Conn), "error", err)
+		complainOfDecoding(r, err)
 		p.release()
 		return server.Answer{None: true, Close: true}
 	}
@@ -142,7 +142,7 @@ func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
 			if err != nil {
 				failed = true
 				refuseProduce(answer, err)
-				complain(p.conn, clientID, wire.KeyProduce, answer.ErrorCode, append(about(out.Name, t.ID, in.Index), slog.String("error", err.Error()))...)
+				refusals{p.conn, clientID, wire.KeyProduce}.complain(int16(answer.ErrorCode), new(err.Error()), about(out.Name, t.ID), slog.Int("partition", int(in.Index)))
 				if p.ticket != nil {
 					p.ticket.Complete(slot, answer.ErrorCode)
 				}
@@ -153,13 +153,16 @@ func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
 	return failed
 }
 
+// noTransactions tells who asks for one.
+const noTransactions = "this node does not serve transactions yet: use a producer without transactional.id"
+
 // produceRefusal says why nothing of the request may be appended, if so.
 func produceRefusal(req *wire.ProduceRequest) error {
 	if req.Acks < -1 || req.Acks > 1 {
 		return model.InvalidRequiredAcks
 	}
 	if req.TransactionalID != nil {
-		return &model.Error{Code: model.InvalidRequest, Message: "this node does not serve transactions yet: use a producer without transactional.id"}
+		return &model.Error{Code: model.InvalidRequest, Message: noTransactions}
 	}
 	return nil
 }

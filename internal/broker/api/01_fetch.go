@@ -30,10 +30,10 @@ type fetched struct {
 	outcomes  []session.Result
 	show      []bool
 	watched   map[*partition.Partition]struct{} // where the waker is
-	bytes     int  // of the answer's records
-	ready     int  // of them and of what did not fit: this is what the reader's minimum is about
-	urgent    bool // an error or a diverged log: answer at once
-	known     bool // there is a partition that may have news
+	bytes     int                               // of the answer's records
+	ready     int                               // of them and of what did not fit: this is what the reader's minimum is about
+	urgent    bool                              // an error or a diverged log: answer at once
+	known     bool                              // there is a partition that may have news
 	minBytes  int
 	maxBytes  int
 	committed bool
@@ -62,7 +62,7 @@ func (b *Broker) fetch(r *server.Request) server.Answer {
 	f := fetchedPool.Get().(*fetched)
 	f.b, f.conn, f.client, f.version = b, r.Conn, r.ClientID, r.Version
 	if err := f.req.Decode(r.Version, r.Body); err != nil {
-		b.Log.Warn("closing a connection: its Fetch request cannot be decoded", "client", clientHost(r.Conn), "error", err)
+		complainOfDecoding(r, err)
 		f.release()
 		return server.Answer{None: true, Close: true}
 	}
@@ -286,7 +286,8 @@ func (f *fetched) fill(topic *wire.FetchTopicResponse, i int) {
 	code := f.outcomes[i].Code
 	if code != model.None {
 		p := &f.ctx.Partitions[i]
-		complain(f.conn, f.client, wire.KeyFetch, code, append(about(p.Topic.Name, p.Topic.ID, p.Partition), slog.Int64("offset", p.Fetch.Offset))...)
+		refusals{f.conn, f.client, wire.KeyFetch}.complain(int16(code), nil, about(p.Topic.Name, p.Topic.ID), slog.Int("partition", int(p.Partition)),
+			slog.Int64("offset", p.Fetch.Offset))
 	}
 	switch code {
 	case model.None:

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"math"
 	"time"
 
@@ -30,7 +31,7 @@ const settleAtMost = time.Second
 // Records that are appended and not synced are in no answer, but they are waited for: who was told that they are there (acks=1) asks here how far to read (ADR 6).
 func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
-	conn, deadline, ends := r.Conn, b.Clock().Add(settleAtMost), b.settling(req)
+	conn, refused, deadline, ends := r.Conn, refusalsOf(r), b.Clock().Add(settleAtMost), b.settling(req)
 	return later(resp, func(stop <-chan struct{}) {
 		for _, e := range ends {
 			// An error is of the wait; what is wrong with the partition its own answer says.
@@ -53,6 +54,11 @@ func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) se
 				resp.Topics = append(resp.Topics, out)
 			}
 			b.listTopic(&resp.Topics[at], req.Version, t, times)
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				refused.complain(p.ErrorCode, nil, about(t.Topic, model.TopicID{}), slog.Int("partition", int(p.Partition)))
+			}
 		}
 	})
 }

@@ -14,8 +14,10 @@ import (
 // allow it; the answer then waits for it, so that the client need not ask again.
 func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	asked := refusalsOf(r)
 	if !wellNamed(req) {
 		refuseMetadata(resp, req)
+		asked.complainMetadata(resp)
 		return ready(resp)
 	}
 	req.Topics = distinctTopics(req.Topics)
@@ -32,13 +34,21 @@ func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.A
 	}
 	if len(missing) == 0 {
 		b.fillMetadata(resp, req, image, conn.Listener(), all, nil)
+		asked.complainMetadata(resp)
 		return ready(resp)
 	}
 	creation := b.startCreation(missing)
 	return later(resp, func(stop <-chan struct{}) {
 		refused := creation.finish(stop)
 		b.fillMetadata(resp, req, b.Image(), conn.Listener(), all, refused)
+		asked.complainMetadata(resp)
 	})
+}
+
+func (r refusals) complainMetadata(resp *kmsg.MetadataResponse) {
+	for _, t := range resp.Topics {
+		r.complain(t.ErrorCode, nil, about(deref(t.Topic), t.TopicID))
+	}
 }
 
 // wellNamed reports whether the request's topics are named as its version allows: by id from version 12 on.

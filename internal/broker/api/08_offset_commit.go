@@ -12,8 +12,6 @@ import (
 	"github.com/ottla/ottla/internal/machine/group"
 )
 
-const keyOffsetCommit = 8
-
 // offsetCommit serves API 8, versions 2 to 10: offsets of a group's member, or of a consumer that assigns itself. Version 10 names topics by id.
 func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
@@ -53,7 +51,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 			in.Topics, sent = append(in.Topics, commit), append(sent, places)
 		}
 	}
-	conn, client := r.Conn, r.ClientID // the request is used again
+	refused := refusalsOf(r)
 	fail := func(code model.ErrorCode) {
 		for _, places := range sent {
 			for _, place := range places {
@@ -62,7 +60,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 		}
 	}
 	if len(sent) == 0 {
-		complainCommits(conn, client, req, resp)
+		refused.complainCommits(req, resp)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -72,7 +70,7 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	}
 	call := coordinator.Call(in)
 	return later(resp, func(stop <-chan struct{}) {
-		defer complainCommits(conn, client, req, resp)
+		defer refused.complainCommits(req, resp)
 		reply, err := await[group.OffsetCommitReply](coordinator, call, stop)
 		if err != nil {
 			fail(commitCode(err))
@@ -86,11 +84,11 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	})
 }
 
-func complainCommits(conn *server.Conn, client string, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
+func (r refusals) complainCommits(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
-			complain(conn, client, keyOffsetCommit, model.ErrorCode(p.ErrorCode), append(about(t.Topic, t.TopicID, p.Partition), slog.String("group", req.Group),
-				slog.String("member", req.MemberID), slog.Int("generation", int(req.Generation)))...)
+			r.complain(p.ErrorCode, nil, about(t.Topic, t.TopicID), slog.Int("partition", int(p.Partition)), slog.String("group", req.Group),
+				slog.String("member", req.MemberID), slog.Int("generation", int(req.Generation)))
 		}
 	}
 }

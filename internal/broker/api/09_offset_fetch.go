@@ -23,19 +23,23 @@ func (b *Broker) offsetFetch(r *server.Request, req *kmsg.OffsetFetchRequest) se
 				one.Topics[i].Topic, one.Topics[i].Partitions = t.Topic, t.Partitions
 			}
 		}
-		fetch := b.startOffsetFetch(req, one)
-		return later(resp, func(stop <-chan struct{}) { oldOffsetFetch(resp, fetch.finish(stop), one) })
+		fetch, left := b.startOffsetFetch(req, one), b.room()
+		return laterWithin(resp, left, func(stop <-chan struct{}) { oldOffsetFetch(resp, fetch.finish(stop, left), one) })
 	}
 	fetches := make([]groupFetch, len(req.Groups))
 	for i, g := range req.Groups {
 		fetches[i] = b.startOffsetFetch(req, g)
 	}
-	return later(resp, func(stop <-chan struct{}) {
+	left := b.room()
+	return laterWithin(resp, left, func(stop <-chan struct{}) {
 		for _, f := range fetches {
-			resp.Groups = append(resp.Groups, f.finish(stop))
+			resp.Groups = append(resp.Groups, f.finish(stop, left))
 		}
 	})
 }
+
+// fetchedOffsetSize is about what a partition takes in an answer, its metadata apart.
+const fetchedOffsetSize = 24
 
 // groupFetch is the fetch of one group's offsets on its way.
 type groupFetch struct {
@@ -86,7 +90,7 @@ func unknownOffsets(t kmsg.OffsetFetchRequestGroupTopic) kmsg.OffsetFetchRespons
 	return out
 }
 
-func (f groupFetch) finish(stop <-chan struct{}) kmsg.OffsetFetchResponseGroup {
+func (f groupFetch) finish(stop <-chan struct{}, left *room) kmsg.OffsetFetchResponseGroup {
 	if f.call == nil {
 		return f.resp
 	}
@@ -109,6 +113,10 @@ func (f groupFetch) finish(stop <-chan struct{}) kmsg.OffsetFetchResponseGroup {
 			part := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			part.Partition, part.Offset, part.LeaderEpoch, part.Metadata, part.ErrorCode = p.Partition, p.Offset, p.LeaderEpoch, &p.Metadata, int16(p.Code)
 			out.Partitions = append(out.Partitions, part)
+			if !left.take(fetchedOffsetSize + len(p.Metadata)) {
+				f.resp.Topics, f.resp.ErrorCode = nil, int16(left.refusal().Code)
+				return f.resp
+			}
 		}
 		f.resp.Topics = append(f.resp.Topics, out)
 	}

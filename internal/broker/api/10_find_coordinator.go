@@ -1,6 +1,8 @@
 package api
 
 import (
+	"log/slog"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -22,7 +24,7 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 	if req.Version < 4 {
 		keys = []string{req.CoordinatorKey}
 	}
-	conn := r.Conn
+	conn, asked := r.Conn, refusalsOf(r)
 	refusal, why := coordinatorRefusal(req.CoordinatorType)
 	return later(resp, func(stop <-chan struct{}) {
 		code, message := refusal, why
@@ -36,6 +38,7 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 				out.ErrorMessage = new("") // Kafka's, where others have null
 				b.placeCoordinator(&out, key, conn)
 			}
+			asked.complain(out.ErrorCode, out.ErrorMessage, slog.String("key", key), slog.Int("type", int(req.CoordinatorType)))
 			resp.Coordinators = append(resp.Coordinators, out)
 		}
 		if req.Version < 4 {
@@ -54,7 +57,7 @@ func coordinatorRefusal(keyType int8) (model.ErrorCode, string) {
 	case coordinatorOfGroup:
 		return model.None, ""
 	case coordinatorOfTransaction:
-		return model.InvalidRequest, "this node does not serve transactions yet: use a producer without transactional.id"
+		return model.InvalidRequest, noTransactions
 	case coordinatorOfShare:
 		return model.InvalidRequest, "this node does not serve share groups yet: use a consumer group"
 	}

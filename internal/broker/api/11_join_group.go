@@ -12,8 +12,10 @@ import (
 // joinGroup serves API 11, versions 0 to 9: a member joins its group and waits until the generation is formed.
 func (b *Broker) joinGroup(r *server.Request, req *kmsg.JoinGroupRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
+	refused := refusalsOf(r)
 	fail := func(code model.ErrorCode) {
 		resp.ErrorCode, resp.Generation, resp.MemberID = int16(code), -1, req.MemberID
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 	}
 	if req.Group == "" {
 		fail(model.InvalidGroupID)
@@ -44,6 +46,7 @@ func (b *Broker) joinGroup(r *server.Request, req *kmsg.JoinGroupRequest) server
 			return
 		}
 		resp.ErrorCode, resp.Generation = int16(reply.Code), reply.Generation
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 		resp.LeaderID, resp.MemberID, resp.SkipAssignment = reply.Leader, reply.MemberID, reply.SkipAssignment
 		if reply.Code == model.None {
 			resp.ProtocolType, resp.Protocol = &reply.ProtocolType, &reply.Protocol

@@ -14,8 +14,10 @@ import (
 // heartbeat serves API 12, versions 0 to 4: a member says that it lives.
 func (b *Broker) heartbeat(r *server.Request, req *kmsg.HeartbeatRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+	refused := refusalsOf(r)
 	if req.Group == "" {
 		resp.ErrorCode = int16(model.InvalidGroupID)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -34,5 +36,6 @@ func (b *Broker) heartbeat(r *server.Request, req *kmsg.HeartbeatRequest) server
 			return
 		}
 		resp.ErrorCode = int16(reply.Code)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 	})
 }

@@ -12,8 +12,10 @@ import (
 func (b *Broker) leaveGroup(r *server.Request, req *kmsg.LeaveGroupRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.LeaveGroupResponse)
 	resp.Members = []kmsg.LeaveGroupResponseMember{}
+	refused := refusalsOf(r)
 	if req.Group == "" {
 		resp.ErrorCode = int16(model.InvalidGroupID)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, nil)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -37,6 +39,7 @@ func (b *Broker) leaveGroup(r *server.Request, req *kmsg.LeaveGroupRequest) serv
 		}
 		resp.ErrorCode = int16(reply.Code)
 		for _, m := range reply.Members {
+			refused.complainMember(int16(m.Code), req.Group, m.MemberID, m.InstanceID)
 			if req.Version < 3 {
 				if reply.Code == model.None {
 					resp.ErrorCode = int16(m.Code)

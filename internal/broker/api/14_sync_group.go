@@ -12,12 +12,15 @@ import (
 func (b *Broker) syncGroup(r *server.Request, req *kmsg.SyncGroupRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
 	resp.MemberAssignment = []byte{}
+	refused := refusalsOf(r)
 	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
 		resp.ErrorCode = int16(model.InconsistentGroupProtocol)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 		return ready(resp)
 	}
 	if req.Group == "" {
 		resp.ErrorCode = int16(model.InvalidGroupID)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 		return ready(resp)
 	}
 	coordinator, code := b.Coordinators.Group(req.Group)
@@ -40,6 +43,7 @@ func (b *Broker) syncGroup(r *server.Request, req *kmsg.SyncGroupRequest) server
 			return
 		}
 		resp.ErrorCode = int16(reply.Code)
+		refused.complainMember(resp.ErrorCode, req.Group, req.MemberID, req.InstanceID)
 		if reply.Code == model.None {
 			resp.ProtocolType, resp.Protocol, resp.MemberAssignment = &reply.ProtocolType, &reply.Protocol, reply.Assignment
 		}

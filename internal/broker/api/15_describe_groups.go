@@ -44,7 +44,8 @@ func awaitGroup[R any](c perGroup, stop <-chan struct{}) (R, model.ErrorCode) {
 func (b *Broker) describeGroups(r *server.Request, req *kmsg.DescribeGroupsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	calls := b.callGroups(req.Groups, func(g string) any { return group.DescribeGroup{Version: req.Version, Group: g} })
-	return later(resp, func(stop <-chan struct{}) {
+	left := b.room()
+	return laterWithin(resp, left, func(stop <-chan struct{}) {
 		for _, c := range calls {
 			out := kmsg.NewDescribeGroupsResponseGroup()
 			out.Group, out.AuthorizedOperations = c.group, noOperations
@@ -60,6 +61,12 @@ func (b *Broker) describeGroups(r *server.Request, req *kmsg.DescribeGroupsReque
 				out.AuthorizedOperations = operations(req.IncludeAuthorizedOperations, groupOperations)
 			}
 			for _, m := range reply.Members {
+				const fixed = 16
+				if !left.take(fixed + len(m.MemberID) + len(m.ClientID) + len(m.ClientHost) + len(m.Metadata) + len(m.Assignment)) {
+					refusal := left.refusal()
+					out.Members, out.ErrorCode, out.ErrorMessage = nil, int16(refusal.Code), &refusal.Message
+					break
+				}
 				member := kmsg.NewDescribeGroupsResponseGroupMember()
 				member.MemberID, member.InstanceID, member.ClientID, member.ClientHost = m.MemberID, m.InstanceID, m.ClientID, m.ClientHost
 				member.ProtocolMetadata, member.MemberAssignment = m.Metadata, m.Assignment

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"log/slog"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -12,5 +14,6 @@ func (b *Broker) saslHandshake(r *server.Request, req *kmsg.SASLHandshakeRequest
 	resp := req.ResponseKind().(*kmsg.SASLHandshakeResponse)
 	resp.ErrorCode = int16(model.IllegalSaslState)
 	resp.SupportedMechanisms = []string{}
+	refusalsOf(r).complain(resp.ErrorCode, new("this listener has no authentication: set the client's security.protocol to PLAINTEXT"), slog.String("mechanism", req.Mechanism))
 	return ready(resp)
 }

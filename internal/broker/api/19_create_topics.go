@@ -1,7 +1,6 @@
 package api
 
 import (
-	"log/slog"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -23,8 +22,6 @@ func freshID() model.TopicID {
 		}
 	}
 }
-
-const keyCreateTopics = 19
 
 // createTopics serves API 19, versions 2 to 7: topics with default (-1) or given partitions, replicas and configs. From version 5 the answer carries every
 // config of the new topic.
@@ -51,11 +48,17 @@ func (b *Broker) createTopics(r *server.Request, req *kmsg.CreateTopicsRequest) 
 			in.Topics = append(in.Topics, wantedTopic(t))
 		}
 	}
+	refused := refusalsOf(r)
+	tell := func() {
+		for _, t := range resp.Topics {
+			refused.complain(t.ErrorCode, t.ErrorMessage, about(t.Topic, model.TopicID{}))
+		}
+	}
 	if len(in.Topics) == 0 {
+		tell()
 		return ready(resp)
 	}
 	call := b.Controller.Call(in)
-	conn, client := r.Conn, r.ClientID // the request is used again
 	return later(resp, func(stop <-chan struct{}) {
 		reply, err := await[meta.CreateTopicsReply](b.Controller, call, stop)
 		for i, place := range places {
@@ -66,8 +69,8 @@ func (b *Broker) createTopics(r *server.Request, req *kmsg.CreateTopicsRequest) 
 				continue
 			}
 			b.createdTopic(out, reply.Topics[i])
-			complain(conn, client, keyCreateTopics, reply.Topics[i].Code, append(about(out.Topic, model.TopicID{}, -1), slog.String("error", reply.Topics[i].Message))...)
 		}
+		tell()
 	})
 }
 

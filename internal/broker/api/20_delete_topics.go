@@ -19,6 +19,12 @@ func (b *Broker) deleteTopics(r *server.Request, req *kmsg.DeleteTopicsRequest) 
 			asked[i].Topic = &req.TopicNames[i]
 		}
 	}
+	refused := refusalsOf(r)
+	tell := func() {
+		for _, t := range resp.Topics {
+			refused.complain(t.ErrorCode, t.ErrorMessage, about(deref(t.Topic), t.TopicID))
+		}
+	}
 	if !b.Static.Broker.DeleteTopics {
 		code := model.TopicDeletionDisabled
 		if req.Version < 3 {
@@ -27,11 +33,13 @@ func (b *Broker) deleteTopics(r *server.Request, req *kmsg.DeleteTopicsRequest) 
 		for _, t := range asked {
 			resp.Topics = append(resp.Topics, deletedTopic(t.Topic, t.TopicID, code, "Topic deletion is disabled."))
 		}
+		tell()
 		return ready(resp)
 	}
 	var in meta.DeleteTopics
 	in.Topics, resp.Topics = topicsToDelete(b.Image(), asked)
 	if len(in.Topics) == 0 {
+		tell()
 		return ready(resp)
 	}
 	call := b.Controller.Call(in)
@@ -46,6 +54,7 @@ func (b *Broker) deleteTopics(r *server.Request, req *kmsg.DeleteTopicsRequest) 
 			d := reply.Topics[i]
 			resp.Topics = append(resp.Topics, deletedTopic(text(d.Name), d.ID, d.Code, d.Message))
 		}
+		tell()
 	})
 }
 

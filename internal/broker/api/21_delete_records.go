@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,7 +23,7 @@ type deletion struct {
 // waited for. The new starts are on disk before the answer, all of them with as few syncs as the directory's committer needs.
 func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
-	conn, deadline := r.Conn, b.Clock().Add(time.Duration(req.TimeoutMillis)*time.Millisecond)
+	conn, refused, deadline := r.Conn, refusalsOf(r), b.Clock().Add(time.Duration(req.TimeoutMillis)*time.Millisecond)
 	deletions := b.deletions(req, resp, r.ClientID == adminClient)
 	return later(resp, func(stop <-chan struct{}) {
 		each := func(f func(d *deletion, timeout <-chan time.Time) error) {
@@ -47,6 +48,8 @@ func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest
 			}
 			code, _ := model.CodeOf(d.err)
 			part.ErrorCode, part.LowWatermark = int16(code), -1
+			refused.complain(part.ErrorCode, nil, about(resp.Topics[d.topic].Topic, model.TopicID{}), slog.Int("partition", int(part.Partition)),
+				slog.Int64("offset", d.offset))
 		}
 	})
 }

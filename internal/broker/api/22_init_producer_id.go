@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -69,8 +70,14 @@ func (p *producerIDs) refill(controller Caller, ask meta.AllocateProducerIDs, st
 func (b *Broker) initProducerID(r *server.Request, req *kmsg.InitProducerIDRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
+	refused := refusalsOf(r)
 	if req.TransactionalID != nil || req.Version >= 3 && (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
 		resp.ErrorCode = int16(model.InvalidRequest)
+		why := "a producer id comes with its epoch, or both are -1"
+		if req.TransactionalID != nil {
+			why = noTransactions
+		}
+		refused.complain(resp.ErrorCode, &why, slog.String("transactional_id", deref(req.TransactionalID)))
 		return ready(resp)
 	}
 	if id, ok := b.producerIDs.take(); ok {
@@ -84,7 +91,7 @@ func (b *Broker) initProducerID(r *server.Request, req *kmsg.InitProducerIDReque
 				ask.Epoch = self.Epoch
 			}
 			if err := b.producerIDs.refill(b.Controller, ask, stop); err != nil {
-				b.Log.Warn("no producer ids can be had", "error", err)
+				refused.conn.Complain("no producer ids can be had, producers try again", slog.String("error", err.Error()))
 				resp.ErrorCode = int16(model.CoordinatorLoadInProgress) // producers try again
 				return
 			}

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"slices"
+	"log/slog"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,27 +23,62 @@ type Loggers interface {
 // describeConfigs serves API 32, versions 1 to 4: every config of a resource with its source, synonyms, type and documentation.
 func (b *Broker) describeConfigs(r *server.Request, req *kmsg.DescribeConfigsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	image := b.Image()
-	for _, asked := range req.Resources {
-		out := kmsg.NewDescribeConfigsResponseResource()
-		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
-		out.ErrorMessage, out.Configs = new(""), []kmsg.DescribeConfigsResponseResourceConfig{}
-		entries, err := b.configEntries(image, asked)
-		if err != nil {
-			code, message := model.CodeOf(err)
-			out.ErrorCode, out.ErrorMessage = int16(code), text(message)
-			if code == model.UnknownTopicOrPartition {
-				out.ErrorMessage = new("") // Kafka's, as without an error
-			}
+	refused, left := refusalsOf(r), b.room()
+	return laterWithin(resp, left, func(<-chan struct{}) {
+		image := b.Image()
+		for _, asked := range req.Resources {
+			out := b.describedResource(image, asked, req, left)
+			refused.complain(out.ErrorCode, out.ErrorMessage, slog.String("resource", out.ResourceName))
+			resp.Resources = append(resp.Resources, out)
 		}
-		for _, e := range entries {
-			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, e.Name) {
-				out.Configs = append(out.Configs, describedConfig(e, req))
-			}
-		}
-		resp.Resources = append(resp.Resources, out)
+	})
+}
+
+// describedResource describes one resource, if there is room for it.
+func (b *Broker) describedResource(image *meta.Image, asked kmsg.DescribeConfigsRequestResource, req *kmsg.DescribeConfigsRequest, r *room) kmsg.DescribeConfigsResponseResource {
+	out := kmsg.NewDescribeConfigsResponseResource()
+	out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
+	out.ErrorMessage, out.Configs = new(""), []kmsg.DescribeConfigsResponseResourceConfig{}
+	var entries []config.Entry
+	var err error
+	if r.full() {
+		err = r.refusal()
+	} else {
+		entries, err = b.configEntries(image, asked)
 	}
-	return ready(resp)
+	wanted := make(map[string]bool, len(asked.ConfigNames))
+	for _, name := range asked.ConfigNames {
+		wanted[name] = true
+	}
+	for _, e := range entries {
+		if len(wanted) > 0 && !wanted[e.Name] {
+			continue
+		}
+		c := describedConfig(e, req)
+		if !r.take(configSize(&c)) {
+			out.Configs, err = []kmsg.DescribeConfigsResponseResourceConfig{}, r.refusal()
+			break
+		}
+		out.Configs = append(out.Configs, c)
+	}
+	if err != nil {
+		code, message := model.CodeOf(err)
+		out.ErrorCode, out.ErrorMessage = int16(code), text(message)
+		if code == model.UnknownTopicOrPartition {
+			out.ErrorMessage = new("") // Kafka's, as without an error
+		}
+	}
+	return out
+}
+
+// configSize is about what a config takes in an answer.
+func configSize(c *kmsg.DescribeConfigsResponseResourceConfig) int {
+	const fixed = 16
+	size := fixed + len(c.Name) + len(deref(c.Value)) + len(deref(c.Documentation))
+	for i := range c.ConfigSynonyms {
+		size += fixed + len(c.ConfigSynonyms[i].Name) + len(deref(c.ConfigSynonyms[i].Value))
+	}
+	return size
 }
 
 // configEntries lists the configs of one resource.

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -19,6 +17,7 @@ type LogDir interface {
 // describeLogDirs serves API 35, versions 1 to 5: what lies in each log directory, and how much room it has.
 func (b *Broker) describeLogDirs(r *server.Request, req *kmsg.DescribeLogDirsRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	asked := askedPartitions(req)
 	return later(resp, func(<-chan struct{}) {
 		for _, dir := range b.LogDirs {
 			out := kmsg.NewDescribeLogDirsResponseDir()
@@ -32,19 +31,19 @@ func (b *Broker) describeLogDirs(r *server.Request, req *kmsg.DescribeLogDirsReq
 			if free, total, err := dir.FreeSpace(); err == nil {
 				out.TotalBytes, out.UsableBytes = total, free
 			}
-			b.fillLogDir(&out, dir, req)
+			b.fillLogDir(&out, dir, asked)
 			resp.Dirs = append(resp.Dirs, out)
 		}
 	})
 }
 
-func (b *Broker) fillLogDir(out *kmsg.DescribeLogDirsResponseDir, dir LogDir, req *kmsg.DescribeLogDirsRequest) {
+func (b *Broker) fillLogDir(out *kmsg.DescribeLogDirsResponseDir, dir LogDir, asked map[string]map[int32]bool) {
 	for _, topic := range b.Partitions.Topics() {
-		asked, all := askedPartitions(req, topic.Name)
+		wanted := asked[topic.Name]
 		described := kmsg.NewDescribeLogDirsResponseDirTopic()
 		described.Topic = topic.Name
 		for i, p := range topic.Partitions {
-			if p == nil || p.Dir() != dir.Path() || !all && !slices.Contains(asked, int32(i)) {
+			if p == nil || p.Dir() != dir.Path() || asked != nil && !wanted[int32(i)] {
 				continue
 			}
 			part := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
@@ -57,12 +56,19 @@ func (b *Broker) fillLogDir(out *kmsg.DescribeLogDirsResponseDir, dir LogDir, re
 	}
 }
 
-// askedPartitions returns which partitions of a topic the request is about; a request without topics is about all.
-func askedPartitions(req *kmsg.DescribeLogDirsRequest, topic string) (partitions []int32, all bool) {
+// askedPartitions returns which partitions the request is about by topic, or nil for all: it has no topics.
+func askedPartitions(req *kmsg.DescribeLogDirsRequest) map[string]map[int32]bool {
+	if req.Topics == nil {
+		return nil
+	}
+	asked := map[string]map[int32]bool{}
 	for _, t := range req.Topics {
-		if t.Topic == topic {
-			partitions = append(partitions, t.Partitions...)
+		if asked[t.Topic] == nil {
+			asked[t.Topic] = map[int32]bool{}
+		}
+		for _, p := range t.Partitions {
+			asked[t.Topic][p] = true
 		}
 	}
-	return partitions, req.Topics == nil
+	return asked
 }

@@ -36,7 +36,7 @@ func (b *Broker) createPartitions(r *server.Request, req *kmsg.CreatePartitionsR
 	if len(in.Topics) == 0 {
 		return ready(resp)
 	}
-	call := b.Controller.Call(in)
+	call, refused := b.Controller.Call(in), refusalsOf(r)
 	return later(resp, func(stop <-chan struct{}) {
 		reply, err := await[meta.CreatePartitionsReply](b.Controller, call, stop)
 		for i, t := range in.Topics {
@@ -45,7 +45,9 @@ func (b *Broker) createPartitions(r *server.Request, req *kmsg.CreatePartitionsR
 				resp.Topics = append(resp.Topics, grownTopic(t.Name, code, message))
 				continue
 			}
-			resp.Topics = append(resp.Topics, grownTopic(t.Name, reply.Topics[i].Code, reply.Topics[i].Message))
+			out := grownTopic(t.Name, reply.Topics[i].Code, reply.Topics[i].Message)
+			refused.complain(out.ErrorCode, out.ErrorMessage, about(t.Name, model.TopicID{}))
+			resp.Topics = append(resp.Topics, out)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -28,7 +29,9 @@ func (b *Broker) incrementalAlterConfigs(r *server.Request, req *kmsg.Incrementa
 			in[i].Ops = append(in[i].Ops, meta.ConfigOp{Name: c.Name, Op: meta.Op(c.Op), Value: c.Value})
 		}
 	}
+	refused := refusalsOf(r)
 	return later(resp, b.alterAll(in, req.ValidateOnly, func(a alteration) {
+		refused.complainAlteration(a)
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = kmsg.ConfigResourceType(a.resource.Type), a.resource.Name
 		out.ErrorCode, out.ErrorMessage = int16(a.result.Code), text(a.result.Message)
@@ -46,12 +49,18 @@ func (b *Broker) alterConfigs(r *server.Request, req *kmsg.AlterConfigsRequest) 
 			in[i].Ops = append(in[i].Ops, meta.ConfigOp{Name: c.Name, Op: meta.SetOp, Value: c.Value})
 		}
 	}
+	refused := refusalsOf(r)
 	return later(resp, b.alterAll(in, req.ValidateOnly, func(a alteration) {
+		refused.complainAlteration(a)
 		out := kmsg.NewAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = kmsg.ConfigResourceType(a.resource.Type), a.resource.Name
 		out.ErrorCode, out.ErrorMessage = int16(a.result.Code), text(a.result.Message)
 		resp.Resources = append(resp.Resources, out)
 	}))
+}
+
+func (r refusals) complainAlteration(a alteration) {
+	r.complain(int16(a.result.Code), &a.result.Message, slog.Int("type", int(a.resource.Type)), slog.String("resource", a.resource.Name))
 }
 
 // alterAll sends what the metadata keeps to the controller, sets loggers here, and reports every resource in order once all is done.

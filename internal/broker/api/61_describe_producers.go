@@ -7,9 +7,13 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 )
 
+// producerSize is about what a producer takes in an answer.
+const producerSize = 40
+
 // describeProducers serves API 61, version 0: the idempotent producers that a partition remembers.
 func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducersRequest) server.Answer {
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	left := b.room()
 	for _, t := range req.Topics {
 		topic := b.Partitions.Topic(t.Topic)
 		out := kmsg.NewDescribeProducersResponseTopic()
@@ -28,6 +32,8 @@ func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducer
 				part.ErrorCode = int16(model.UnknownTopicOrPartition)
 			case p.LeaderEpoch() < 0:
 				part.ErrorCode = int16(model.NotLeaderForPartition)
+			case left.full():
+				part.ErrorCode, part.ErrorMessage = int16(left.refusal().Code), text(left.refusal().Message)
 			default:
 				for _, s := range p.Producers() {
 					active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
@@ -35,6 +41,11 @@ func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducer
 					active.LastSequence, active.LastTimestamp = s.LastSequence, s.LastTimestamp
 					active.CoordinatorEpoch, active.CurrentTxnStartOffset = s.CoordinatorEpoch, s.CurrentTxnStartOffset
 					part.ActiveProducers = append(part.ActiveProducers, active)
+				}
+				if !left.take(len(part.ActiveProducers) * producerSize) {
+					refusal := left.refusal()
+					part.ActiveProducers = part.ActiveProducers[:0]
+					part.ErrorCode, part.ErrorMessage = int16(refusal.Code), &refusal.Message
 				}
 			}
 			out.Partitions = append(out.Partitions, part)

@@ -92,7 +92,7 @@ func on[R kmsg.Request](serve func(*Broker, *server.Request, R) server.Answer) f
 		return func(r *server.Request) server.Answer {
 			req, err := wire.Decode(r.Key, r.Version, r.Body)
 			if err != nil {
-				b.Log.Warn("closing a connection: its request cannot be decoded", "api", wire.Name(r.Key), "version", r.Version, "client", clientHost(r.Conn), "error", err)
+				complainOfDecoding(r, err)
 				return server.Answer{None: true, Close: true}
 			}
 			return serve(b, r, req.(R))

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,4 +130,52 @@ func TestCheckedRequestIsServed(t *testing.T) {
 	c := h.dial()
 	c.request(keyCheck, 0, 1, "fine")
 	c.expect(1, "fine")
+}
+
+// endless is a body that no frame takes.
+type endless struct{}
+
+func (endless) Len() int                         { return math.MaxInt32 + 1 }
+func (endless) WriteTo(io.Writer) (int64, error) { panic("it is written") }
+func (endless) Close()                           {}
+func (endless) Held() int                        { return 0 }
+
+// TestResponseThatFitsNoFrame ends the connection that asked for it, and nothing else.
+func TestResponseThatFitsNoFrame(t *testing.T) {
+	h := prepareHarness(t)
+	h.handlers[keyCheck] = &Handler{Key: keyCheck, Name: "Check", Min: 0, Max: 6, Serve: func(*Request) Answer { return Now(endless{}) }}
+	h.run(nil)
+	good, c := h.dial(), h.dial()
+	c.request(keyCheck, 0, 1, "")
+	c.closed()
+	h.log.has(t, "does not fit a frame", "api=Check", "source=127.0.0.1")
+	good.request(keyEcho, 1, 1, "others notice nothing")
+	good.expect(1, "others notice nothing")
+}
+
+// TestMeasure: what an answer tells of its size after its wait is reserved before its body is made.
+func TestMeasure(t *testing.T) {
+	h := prepareHarness(t)
+	waited := false
+	h.handlers[keyCheck] = &Handler{Key: keyCheck, Name: "Check", Min: 0, Max: 6, Serve: func(*Request) Answer {
+		return Answer{
+			Wait: func(<-chan struct{}) { waited = true },
+			Measure: func() int {
+				if !waited {
+					t.Error("measured before the wait")
+				}
+				return 1 << 20
+			},
+			Body: func() Body {
+				b := h.server.budget
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return Bytes(strconv.FormatInt(b.mu.used[forAnswer], 10))
+			},
+		}
+	}}
+	h.run(nil)
+	c := h.dial()
+	c.request(keyCheck, 0, 1, "")
+	c.expect(1, "1048576")
 }

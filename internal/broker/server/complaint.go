@@ -11,6 +11,7 @@ import (
 const (
 	complaintEvery   = 10 * time.Second
 	complaintSources = 1024 // sources remembered; those beyond share one line
+	longestAttr      = 300  // bytes of a name that a peer has chosen
 )
 
 // complaints writes log lines about misbehaving peers, at most one per source and kind in complaintEvery. What was left out is counted and said.
@@ -71,7 +72,12 @@ func (c *complaints) log(kind string, source netip.Addr, suppressed int, attrs [
 	if source.IsValid() {
 		line = append(line, slog.String("source", source.String()))
 	}
-	line = append(line, attrs...)
+	for _, a := range attrs {
+		if v := a.Value; v.Kind() == slog.KindString && len(v.String()) > longestAttr {
+			a = slog.String(a.Key, v.String()[:longestAttr]+"…")
+		}
+		line = append(line, a)
+	}
 	if suppressed > 0 {
 		line = append(line, slog.Int("suppressed", suppressed))
 	}

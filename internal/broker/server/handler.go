@@ -29,6 +29,8 @@ type Answer struct {
 	// Memory is what Body and the body it returns will take, in bytes. It is reserved after Wait and before Body, and released when the body has been sent.
 	// Zero leaves it to the server, which reserves what a large or waiting body holds once it is made.
 	Memory int
+	// Measure, if set, tells Memory after Wait, when it is not known before.
+	Measure func() int
 	// Body makes the body, after Wait if there is one. It may return nil for "no response after all". After stop has closed it is still called: what it
 	// returns is sent if that can be done soon, and closed in any case.
 	Body func() Body

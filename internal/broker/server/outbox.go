@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math"
 	"net"
@@ -17,6 +18,9 @@ const (
 	flushSize  = 1 << 20 // gathered bytes that are not held back for more
 	keepSize   = 1 << 10 // smaller pieces are copied
 )
+
+// errTooLarge ends what is written to a connection; the log has the rest.
+var errTooLarge = errors.New("the response does not fit a frame")
 
 // page gathers what is to leave in one system call: small writes, copied, and between them pieces that are kept where they are. It also remembers whose the
 // bytes are until they are in the system's hands.
@@ -63,8 +67,11 @@ func (o *outbox) send(p *parked, ready time.Time) {
 		n++
 	}
 	size := n + length
-	if size-sizePrefix > math.MaxInt32 { // asked before the call, whose arguments would be allocated each time
-		invariant.Check(false, "%s: a response of %d bytes does not fit a frame", p.route.Name, size)
+	if size-sizePrefix > math.MaxInt32 {
+		o.failed = errTooLarge
+		o.conn.cut(o.conn.complain(closedBody, "closing a connection whose response does not fit a frame: ask for less at once",
+			slog.String("api", p.route.Name), slog.Int("bytes", size)))
+		return
 	}
 	binary.BigEndian.PutUint32(head[0:], uint32(size-sizePrefix))
 	binary.BigEndian.PutUint32(head[4:], uint32(p.header.correlationID))

@@ -146,6 +146,9 @@ func (c *Conn) park(p *parked) {
 
 // makeBody runs an answer's Body with the memory that it asks for. A connection that has ended gets none; its bodies are about to be dropped.
 func (c *Conn) makeBody(p *parked, mark *atomic.Int64) {
+	if p.answer.Measure != nil {
+		p.answer.Memory = p.answer.Measure()
+	}
 	c.reserveBody(p, p.answer.Memory, mark)
 	p.body = p.answer.Body()
 	p.answer.Body = nil

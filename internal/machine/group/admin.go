@@ -42,21 +42,33 @@ func (m *Machine) describeGroup(in *DescribeGroup) DescribeGroupReply {
 }
 
 func (m *Machine) listGroups(in *ListGroups) ListGroupsReply {
-	is := func(filter []string, value string) bool {
-		return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(strings.TrimSpace(f), value) })
-	}
 	var r ListGroupsReply
-	if !is(in.Types, groupType) {
+	if types := newFilter(in.Types); !types.passes(groupType) {
 		return r
 	}
+	states := newFilter(in.States)
 	for _, g := range m.groups {
-		if is(in.States, string(g.state())) {
+		if states.passes(string(g.state())) {
 			r.Groups = append(r.Groups, ListedGroup{Group: g.id, ProtocolType: g.protocolType(), State: string(g.state()), Type: groupType})
 		}
 	}
 	slices.SortFunc(r.Groups, func(a, b ListedGroup) int { return compare(a.Group, b.Group) })
 	return r
 }
+
+// filter is a list of words that a group may have, in lower case; one that is empty passes everything.
+type filter map[string]bool
+
+// newFilter reads a request's list, which may be long, once for all groups.
+func newFilter(words []string) filter {
+	f := make(filter, len(words))
+	for _, w := range words {
+		f[strings.ToLower(strings.TrimSpace(w))] = true
+	}
+	return f
+}
+
+func (f filter) passes(word string) bool { return len(f) == 0 || f[strings.ToLower(word)] }
 
 func (m *Machine) deleteGroup(in *DeleteGroup) {
 	if code := m.deletable(in.Group); code != model.None {

@@ -26,7 +26,7 @@ func (m *Machine) joinGroup(in *JoinGroup) {
 	}
 	l := m.live(g)
 	switch {
-	case !m.accepts(l, in.MemberID):
+	case !m.accepts(l, in.MemberID) || !m.holds(l, in):
 		m.turnAway(g, in.MemberID)
 		m.refuseJoin(model.GroupMaxSizeReached, "")
 	case !l.supports(in.ProtocolType, in.Protocols):
@@ -58,15 +58,13 @@ func (m *Machine) checkJoin(in *JoinGroup) model.ErrorCode {
 	if in.InstanceID != nil {
 		longest = max(longest, len(*in.InstanceID)+1+len(in.UUID))
 	}
-	size := 0
 	for i := range in.Protocols {
 		longest = max(longest, len(in.Protocols[i].Name))
-		size += len(in.Protocols[i].Name) + len(in.Protocols[i].Metadata) + 32
 	}
-	if longest > maxString {
+	if longest > maxString || len(in.Protocols) > m.opts.MaxMemberProtocols {
 		return model.InvalidRequest
 	}
-	if size > m.opts.MaxMemberMetadataBytes {
+	if brought(in.Protocols) > m.opts.MaxMemberMetadataBytes {
 		return model.MessageTooLarge
 	}
 	return model.None
@@ -84,6 +82,15 @@ func (m *Machine) accepts(l *live, memberID string) bool {
 	default:
 		return mb != nil || len(l.members) < m.opts.MaxSize
 	}
+}
+
+// holds tells whether there is memory for what the member brings.
+func (m *Machine) holds(l *live, in *JoinGroup) bool {
+	more := brought(in.Protocols)
+	if mb := l.byID[in.MemberID]; mb != nil {
+		more -= brought(mb.protocols)
+	}
+	return more <= 0 || m.held+more <= m.opts.MaxMetadataBytes
 }
 
 // turnAway forgets a member, or a pending one, for whom there is no room.

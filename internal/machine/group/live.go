@@ -62,6 +62,16 @@ func (m *member) offers(protocols []Protocol) bool {
 	})
 }
 
+// brought is what protocols take in memory.
+func brought(protocols []Protocol) int {
+	const fixed = 32
+	size := 0
+	for i := range protocols {
+		size += fixed + len(protocols[i].Name) + len(protocols[i].Metadata)
+	}
+	return size
+}
+
 // live is the soft side of a group: its members as they are now and the rebalance under way.
 type live struct {
 	state        State
@@ -80,6 +90,7 @@ type live struct {
 	joining  int                // members that wait in a join
 	unsynced int                // members with mustSync
 	topics   map[string]bool    // what members subscribe to; nil when unknown
+	held     *int               // bytes of what the members of all groups bring
 
 	join      timer
 	initial   bool  // join ends the first rebalance of an Empty group, which waits for more members
@@ -89,9 +100,9 @@ type live struct {
 	sync      timer
 }
 
-func newLive() *live {
+func newLive(held *int) *live {
 	return &live{
-		state: Empty, previous: Dead, sinceMs: -1,
+		state: Empty, previous: Dead, sinceMs: -1, held: held,
 		byID: map[string]*member{}, static: map[string]*member{}, pending: map[string]*timer{}, known: map[string]int{},
 	}
 }
@@ -154,6 +165,7 @@ func (l *live) count(m *member, by int) {
 	if m.mustSync {
 		l.unsynced += by
 	}
+	*l.held += by * brought(m.protocols)
 	for i := range m.protocols {
 		name := m.protocols[i].Name
 		if slices.ContainsFunc(m.protocols[:i], func(p Protocol) bool { return p.Name == name }) {

@@ -24,6 +24,10 @@ type Options struct {
 	MaxPendingMembers int
 	// MaxMemberMetadataBytes bounds what one member may bring: names and metadata of all its protocols.
 	MaxMemberMetadataBytes int
+	// MaxMemberProtocols bounds how many protocols one member may offer.
+	MaxMemberProtocols int
+	// MaxMetadataBytes bounds what the members of all groups of this Machine bring together; beyond it a join finds its group full.
+	MaxMetadataBytes int
 	// MaxStepBytes bounds the tombstones of one Step of expiry or deletion; what is left follows in the next one. It must stay below the driver's bound of
 	// a batch.
 	MaxStepBytes int
@@ -42,6 +46,8 @@ func DefaultOptions() Options {
 		RetentionCheckInterval: 10 * time.Minute,
 		MaxPendingMembers:      10_000,
 		MaxMemberMetadataBytes: 4 << 20,
+		MaxMemberProtocols:     1000,
+		MaxMetadataBytes:       64 << 20,
 		MaxStepBytes:           512 << 10,
 	}
 }
@@ -57,6 +63,7 @@ type Machine struct {
 	loaded  bool
 	timers  timers
 	waiting map[machine.Caller]wait
+	held    int // bytes of what live members bring
 	expiry  timer
 	retries int // jobs that wait after a refusal
 
@@ -84,7 +91,7 @@ type Skipped struct {
 
 // New returns a Machine without groups. Options come from a checked configuration.
 func New(opts Options) *Machine {
-	invariant.Check(opts.MaxSize > 0 && opts.MaxStepBytes > 0 && opts.MaxPendingMembers > 0 && opts.MaxMemberMetadataBytes > 0 &&
+	invariant.Check(opts.MaxSize > 0 && opts.MaxStepBytes > 0 && opts.MaxPendingMembers > 0 && opts.MaxMemberMetadataBytes > 0 && opts.MaxMemberProtocols > 0 && opts.MaxMetadataBytes > 0 &&
 		opts.RetentionCheckInterval > 0 && opts.NewMemberJoinTimeout > 0, "group options without a bound: %+v", opts)
 	m := &Machine{opts: opts, groups: map[string]*group{}, waiting: map[machine.Caller]wait{}}
 	m.expiry.kind = expiryTimer
@@ -233,7 +240,7 @@ func (m *Machine) live(g *group) *live {
 	if g.live != nil {
 		return g.live
 	}
-	l := newLive()
+	l := newLive(&m.held)
 	g.live = l
 	l.join = timer{kind: joinTimer, group: g}
 	l.sync = timer{kind: syncTimer, group: g}
@@ -273,6 +280,9 @@ func (m *Machine) dropLive(g *group) {
 		return
 	}
 	invariant.Check(len(l.members) == 0 || !m.loaded, "group %q dropped with %d members", g.id, len(l.members))
+	for _, mb := range l.members {
+		l.count(mb, -1)
+	}
 	for _, t := range l.pending {
 		m.timers.stop(t)
 	}

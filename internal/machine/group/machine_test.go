@@ -1,6 +1,7 @@
 package group
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -228,4 +229,70 @@ func TestUnknownInput(t *testing.T) {
 		}
 	}()
 	r.m.Step(r.now, 1, struct{}{})
+}
+
+// joining is a first join of a member without a handshake.
+func joining(group, uuid string, protocols ...Protocol) JoinGroup {
+	return JoinGroup{
+		Version: 3, Group: group, UUID: uuid, ClientID: "c", ClientHost: "/h", SessionTimeoutMs: 10_000, RebalanceTimeoutMs: 10_000,
+		ProtocolType: "consumer", Protocols: protocols,
+	}
+}
+
+// TestMembersBringSoMuch: what members bring is in memory as long as they live, and goes to the leader in one answer, so a coordinator takes only so much of it.
+func TestMembersBringSoMuch(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.MaxMetadataBytes = 10_000 })
+	big := func(n int) Protocol { return Protocol{Name: "range", Metadata: make([]byte, n)} }
+	for i, id := range []string{"a", "b"} {
+		if out := r.apply(r.m.Step(r.now, machine.Caller(i+1), joining("g", id, big(4000)))); len(out.Replies) != 0 {
+			t.Fatalf("member %s: %+v", id, out.Replies)
+		}
+	}
+	if got := reply[JoinGroupReply](r, joining("other", "c", big(4000))); got.Code != model.GroupMaxSizeReached {
+		t.Errorf("a third member of 4,000 bytes: %v", got.Code)
+	}
+	if out := r.apply(r.m.Step(r.now, 9, joining("other", "d", big(1000)))); len(out.Replies) != 0 {
+		t.Errorf("one that fits: %+v", out.Replies)
+	}
+	r.apply(r.m.Step(r.now, 0, LeaveGroup{Group: "g", Members: []LeavingMember{{MemberID: "c-a"}}}))
+	if out := r.apply(r.m.Step(r.now, 10, joining("other", "e", big(4000)))); len(out.Replies) != 0 {
+		t.Errorf("in the place of one that left: %+v", out.Replies)
+	}
+}
+
+// TestMembersOfferSoManyProtocols: looking for those that a member names twice takes the square of their number.
+func TestMembersOfferSoManyProtocols(t *testing.T) {
+	r := newRig(t, nil)
+	many := make([]Protocol, 120_000)
+	for i := range many {
+		many[i] = Protocol{Name: strconv.Itoa(i)}
+	}
+	if got := reply[JoinGroupReply](r, joining("g", "a", many...)); got.Code != model.InvalidRequest {
+		t.Errorf("%d protocols: %v", len(many), got.Code)
+	}
+	if out := r.apply(r.m.Step(r.now, 2, joining("g", "a", many[:1000]...))); len(out.Replies) != 0 {
+		t.Errorf("1,000 protocols: %+v", out.Replies)
+	}
+}
+
+// TestListGroupsReadsItsFiltersOnce: a request has room for millions of words, and a coordinator for many groups.
+func TestListGroupsReadsItsFiltersOnce(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 2000 {
+		reply[OffsetCommitReply](r, commitTo("g"+strconv.Itoa(i), 1, ""))
+	}
+	words := make([]string, 1_000_000)
+	for i := range words {
+		words[i] = "nothing like it"
+	}
+	began := time.Now()
+	if got := reply[ListGroupsReply](r, ListGroups{States: words}); len(got.Groups) != 0 {
+		t.Errorf("%d groups", len(got.Groups))
+	}
+	if took := time.Since(began); took > 2*time.Second { // two thousand million comparisons take longer
+		t.Errorf("it took %v", took)
+	}
+	if got := reply[ListGroupsReply](r, ListGroups{States: append(words, " eMPTY "), Types: []string{"Classic"}}); len(got.Groups) != 2000 {
+		t.Errorf("%d groups", len(got.Groups))
+	}
 }

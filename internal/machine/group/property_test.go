@@ -370,7 +370,7 @@ func (w *world) end() {
 // check holds a machine against the invariants of its own bookkeeping.
 func check(t *rapid.T, m *Machine) {
 	timers := 1 // the check of retention
-	offsets := 0
+	offsets, held := 0, 0
 	for id, g := range m.groups {
 		if g.id != id || g.metadata == nil && g.live == nil && len(g.offsets) == 0 {
 			t.Fatalf("group %q is empty: %+v", id, g)
@@ -380,7 +380,13 @@ func check(t *rapid.T, m *Machine) {
 		}
 		if g.live != nil {
 			timers += checkLive(t, g.live)
+			for _, mb := range g.live.members {
+				held += brought(mb.protocols)
+			}
 		}
+	}
+	if held != m.held {
+		t.Fatalf("members bring %d bytes, counted %d", held, m.held)
 	}
 	if offsets != m.offsets {
 		t.Fatalf("%d offsets, counted %d", offsets, m.offsets)
