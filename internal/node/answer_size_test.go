@@ -10,12 +10,13 @@ import (
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/test/fault/raw"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // TestSmallRequestsForLargeAnswers names one thing very often. The answer is as large as a request may be at most; what does not fit is refused, each for itself, and
 // whoever runs the node is told.
 func TestSmallRequestsForLargeAnswers(t *testing.T) {
-	log := &logLines{}
+	log := &transcript.Transcript{}
 	n := openWith(t, t.TempDir(), Options{Loggers: NewLoggers(log, slog.LevelWarn)}, "socket.request.max.bytes=1048576")
 	defer stop(t, n)
 	c := dial(t, n)
@@ -65,7 +66,7 @@ func TestSmallRequestsForLargeAnswers(t *testing.T) {
 		}
 	}
 	refused("DescribeConfigs", good, bad)
-	if lines := log.with("DescribeConfigs refused: INVALID_REQUEST", "resource=1", "source=127.0.0.1"); len(lines) != 1 {
+	if lines := log.Lines("DescribeConfigs refused: INVALID_REQUEST", "resource=1", "source=127.0.0.1"); len(lines) != 1 {
 		t.Errorf("%d lines", len(lines))
 	}
 

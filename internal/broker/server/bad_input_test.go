@@ -148,7 +148,7 @@ func TestResponseThatFitsNoFrame(t *testing.T) {
 	good, c := h.dial(), h.dial()
 	c.request(keyCheck, 0, 1, "")
 	c.closed()
-	h.log.has(t, "does not fit a frame", "api=Check", "source=127.0.0.1")
+	h.log.Has(t, "does not fit a frame", "api=Check", "source=127.0.0.1")
 	good.request(keyEcho, 1, 1, "others notice nothing")
 	good.expect(1, "others notice nothing")
 }
