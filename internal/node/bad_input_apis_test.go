@@ -8,12 +8,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // TestEveryAPITellsOfBadInput: what an operator wants to know of what was refused stands in the log, with what it was about; what clients try again by themselves
 // does not.
 func TestEveryAPITellsOfBadInput(t *testing.T) {
-	log := &logLines{}
+	log := &transcript.Transcript{}
 	n := openWith(t, t.TempDir(), Options{Loggers: NewLoggers(log, slog.LevelWarn)}, "group.max.size=1", "delete.topic.enable=false")
 	c := dial(t, n)
 	createTopic(t, c, "t", 1)
@@ -23,17 +24,17 @@ func TestEveryAPITellsOfBadInput(t *testing.T) {
 		if _, err := c.Do(x.req); err != nil {
 			t.Fatalf("%v: %v", x.line, err)
 		}
-		if lines := log.with(append(x.line, "source=127.0.0.1", "client=raw", "level=WARN")...); len(lines) != 1 {
+		if lines := log.Lines(append(x.line, "source=127.0.0.1", "client=raw", "level=WARN")...); len(lines) != 1 {
 			t.Errorf("%v: %d lines: %q", x.line, len(lines), lines)
 		}
 	}
-	before := len(log.with("refused"))
+	before := len(log.Lines("refused"))
 	for _, req := range ordinary(member) {
 		if _, err := c.Do(req); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if lines := log.with("refused"); len(lines) != before {
+	if lines := log.Lines("refused"); len(lines) != before {
 		t.Errorf("what is ordinary has lines: %q", lines[before:])
 	}
 	stop(t, n)
@@ -115,7 +116,7 @@ func ordinary(m joined) []kmsg.Request {
 
 // TestHostileNamesInTheLog: a name of 32 KB takes no such line, and a line break in it none of its own.
 func TestHostileNamesInTheLog(t *testing.T) {
-	log := &logLines{}
+	log := &transcript.Transcript{}
 	n := openWith(t, t.TempDir(), Options{Loggers: NewLoggers(log, slog.LevelWarn)})
 	defer stop(t, n)
 	c := dial(t, n)
@@ -150,7 +151,7 @@ func TestHostileNamesInTheLog(t *testing.T) {
 	if _, err := wrong.ReceiveFrame(); err == nil {
 		t.Error("an unknown API is answered")
 	}
-	lines := log.with("")
+	lines := log.Lines("")
 	if len(lines) < 7 {
 		t.Errorf("%d lines", len(lines))
 	}
