@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -104,6 +105,9 @@ func parseBootstrap(text string) ([]string, error) {
 			if strings.Contains(host, ":") && net.ParseIP(host) == nil {
 				return nil, usage("--bootstrap-server %s: it is host:port", entry)
 			}
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, usage("--bootstrap-server %s: %q is no port: it is a number from 1 to 65535", entry, port)
 		}
 		seeds = append(seeds, net.JoinHostPort(host, port))
 	}

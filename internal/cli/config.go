@@ -99,6 +99,22 @@ func (s *shell) showConfigs(d describedEntity, docs bool, nothing string) error 
 	return s.show(nil, t, nothing)
 }
 
+// showNamed shows settings that were asked for by name, and fails for each that the entity does not have: brokers leave them out without a word.
+func (s *shell) showNamed(d describedEntity, keys []string, docs bool) error {
+	var outcomes []outcome
+	for _, key := range keys {
+		if !slices.ContainsFunc(d.entries, func(c configEntry) bool { return c.Name == key }) {
+			outcomes = append(outcomes, outcome{err: fmt.Errorf("%s has no setting %s: `ottla config list %s --all` shows what it has", d.entity, key, d.entity)})
+		}
+	}
+	if len(d.entries) > 0 {
+		if err := s.showConfigs(d, docs, ""); err != nil {
+			return err
+		}
+	}
+	return s.reportFailures(outcomes)
+}
+
 func (e *configEntry) shownDefault() string {
 	d := configEntry{Value: e.Default, Sensitive: e.Sensitive}
 	return d.shown()
@@ -147,18 +163,7 @@ func (s *shell) configGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var outcomes []outcome
-			for _, key := range args[1:] {
-				if !slices.ContainsFunc(d.entries, func(c configEntry) bool { return c.Name == key }) {
-					outcomes = append(outcomes, outcome{err: fmt.Errorf("%s has no setting %s: `ottla config list %s --all` shows what it has", e, key, e)})
-				}
-			}
-			if len(d.entries) > 0 {
-				if err := s.showConfigs(d, docs, ""); err != nil {
-					return err
-				}
-			}
-			return s.reportFailures(outcomes)
+			return s.showNamed(d, args[1:], docs)
 		}),
 	}
 	c.Flags().BoolVar(&docs, "doc", false, "say what each setting does")
@@ -185,6 +190,9 @@ func (s *shell) configSetCommand() *cobra.Command {
 				change, err := parseChange(arg)
 				if err != nil {
 					return err
+				}
+				if slices.ContainsFunc(changes, func(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool { return c.Name == change.Name }) {
+					return usage("the setting %s stands twice", change.Name)
 				}
 				changes = append(changes, change)
 			}
@@ -238,6 +246,9 @@ func (s *shell) configUnsetCommand() *cobra.Command {
 			}
 			changes := make([]kmsg.IncrementalAlterConfigsRequestResourceConfig, 0, len(args)-1)
 			for _, key := range args[1:] {
+				if strings.Contains(key, "=") {
+					return usage("%s: unset takes the setting's name alone", key)
+				}
 				change := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 				change.Name, change.Op = key, kmsg.IncrementalAlterConfigOpDelete
 				changes = append(changes, change)
@@ -266,5 +277,8 @@ func (s *shell) alterConfigs(ctx context.Context, c *cluster, e entity, changes 
 	if err != nil {
 		return fmt.Errorf("the settings were changed, but cannot be shown: %w", err)
 	}
-	return s.showConfigs(d, false, fmt.Sprintf("%s has none of these of its own now.", e))
+	if len(d.entries) == 0 && e == (entity{kind: kmsg.ConfigResourceTypeBroker}) { // the default of all brokers shows only what is set
+		return s.showConfigs(d, false, fmt.Sprintf("%s has none of these of its own now.", e))
+	}
+	return s.showNamed(d, keys, false)
 }

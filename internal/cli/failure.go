@@ -26,6 +26,7 @@ var errReported = errors.New("reported")
 var remedies = map[int16]string{
 	kerr.UnknownTopicOrPartition.Code:    "`ottla topic list` shows the topics there are",
 	kerr.TopicAlreadyExists.Code:         "--if-not-exists accepts that",
+	kerr.InvalidConfig.Code:              "`ottla config list ENTITY --all --doc` says what there is and what it takes",
 	kerr.InvalidReplicationFactor.Code:   "`ottla cluster info` shows the brokers there are",
 	kerr.TopicDeletionDisabled.Code:      "the brokers have delete.topic.enable=false",
 	kerr.GroupIDNotFound.Code:            "`ottla group list` shows the groups there are",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,24 @@ func (s *shell) groupCommand() *cobra.Command {
 
 func groupNamed(name string) string { return fmt.Sprintf("group %q", name) }
 
+const noGroups = "There are no groups; a consumer with a group id makes one."
+
+// groupStates are those of every kind of group in Kafka 4.4.
+var groupStates = []string{"Stable", "Empty", "PreparingRebalance", "CompletingRebalance", "Dead", "Assigning", "Reconciling", "NotReady"}
+
+// parseStates gives states their own spelling.
+func parseStates(texts []string) ([]string, error) {
+	states := make([]string, 0, len(texts))
+	for _, text := range texts {
+		i := slices.IndexFunc(groupStates, func(state string) bool { return strings.EqualFold(state, strings.TrimSpace(text)) })
+		if i < 0 {
+			return nil, usage("--state %s: it is one of %s", text, strings.Join(groupStates, ", "))
+		}
+		states = append(states, groupStates[i])
+	}
+	return states, nil
+}
+
 // listedGroup is one line of `group list`.
 type listedGroup struct {
 	Group        string `json:"group"`
@@ -30,6 +49,10 @@ func (s *shell) groupListCommand() *cobra.Command {
 	var states []string
 	c := &cobra.Command{
 		Use: "list", Short: "List the groups", Args: noArguments,
+		PreRunE: func(*cobra.Command, []string) (err error) {
+			states, err = parseStates(states)
+			return err
+		},
 		RunE: s.asked(func(ctx context.Context, c *cluster, _ []string) error {
 			listed, err := c.admin.ListGroups(ctx, states...)
 			if err != nil {
@@ -41,11 +64,15 @@ func (s *shell) groupListCommand() *cobra.Command {
 				groups = append(groups, listedGroup{g.Group, g.State, g.ProtocolType, g.Coordinator})
 				t.add(g.Group, g.State, orAbsent(g.ProtocolType), number(int64(g.Coordinator)))
 			}
-			return s.show(groups, t, "There are no groups; a consumer with a group id makes one.")
+			nothing := noGroups
+			if len(states) > 0 {
+				nothing = "No group is " + strings.Join(states, " or ") + "."
+			}
+			return s.show(groups, t, nothing)
 		}),
 	}
 	c.Flags().StringSliceVar(&states, "state", nil, "only groups in these states, such as Stable,Empty")
-	must(c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"Stable", "Empty", "PreparingRebalance", "CompletingRebalance", "Dead"}, noFiles)))
+	must(c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(groupStates, noFiles)))
 	return c
 }
 
@@ -85,7 +112,7 @@ type groupPartition struct {
 func (s *shell) groupDescribeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "describe [GROUP…]", Short: "Show state, members, assignment and lag of groups, or of all",
-		ValidArgsFunction: s.completeGroups,
+		Args: distinct(0, "group"), ValidArgsFunction: s.completeGroups,
 		RunE: s.asked(func(ctx context.Context, c *cluster, names []string) error {
 			if len(names) == 0 {
 				listed, err := c.admin.ListGroups(ctx)
@@ -93,7 +120,7 @@ func (s *shell) groupDescribeCommand() *cobra.Command {
 					return err
 				}
 				if names = listed.Groups(); len(names) == 0 {
-					return s.show([]describedGroup{}, newTable(), "There are no groups; a consumer with a group id makes one.")
+					return s.show([]describedGroup{}, newTable(), noGroups)
 				}
 			}
 			lags, err := c.admin.Lag(ctx, append([]string(nil), names...)...)
@@ -224,7 +251,7 @@ func (s *shell) groupDeleteCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use: "delete GROUP…", Short: "Delete groups with their committed offsets; a group with members stays",
-		Args: arguments(1, -1, "the name of a group"), ValidArgsFunction: s.completeGroups,
+		Args: distinct(1, "group"), ValidArgsFunction: s.completeGroups,
 		RunE: func(command *cobra.Command, names []string) error {
 			if err := s.confirm(command.Context(), yes, fmt.Sprintf("Delete %s with the committed offsets?", strings.Join(names, ", "))); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -133,28 +134,32 @@ func TestMembersThatDoNotFollowEnd(t *testing.T) {
 	}
 }
 
-// A second signal ends the process at once, whatever the verb does.
+// A second signal ends the process at once, whatever the verb does; one that comes with the first is the first.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
-	signals, codes := make(chan os.Signal, 2), make(chan int, 1)
-	p := process{signals: signals, exit: func(code int) { codes <- code }}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan struct{})
-	defer close(done)
-	go p.awaitSignals(cancel, done)
-	signals <- os.Interrupt
-	<-ctx.Done()
-	if !errors.Is(context.Cause(ctx), errInterrupted) {
-		t.Errorf("the first signal ended the verb with %v", context.Cause(ctx))
-	}
-	signals <- syscall.SIGTERM
-	select {
-	case code := <-codes:
-		if code != exitInterrupted {
+	synctest.Test(t, func(t *testing.T) {
+		signals, codes := make(chan os.Signal, 2), make(chan int, 1)
+		p := process{signals: signals, exit: func(code int) { codes <- code }}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan struct{})
+		defer close(done)
+		go p.awaitSignals(cancel, done)
+		signals <- os.Interrupt
+		<-ctx.Done()
+		if !errors.Is(context.Cause(ctx), errInterrupted) {
+			t.Errorf("the first signal ended the verb with %v", context.Cause(ctx))
+		}
+		<-time.After(sameSignal)
+		signals <- os.Interrupt
+		synctest.Wait()
+		if len(codes) > 0 {
+			t.Fatal("the echo of the first signal ended the process")
+		}
+		<-time.After(time.Millisecond)
+		signals <- syscall.SIGTERM
+		if code := <-codes; code != exitInterrupted {
 			t.Errorf("exit code %d", code)
 		}
-	case <-time.After(patience):
-		t.Error("the second signal did nothing")
-	}
+	})
 }
 
 // What answers badly, or not at all, is told apart.

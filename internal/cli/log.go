@@ -117,6 +117,9 @@ were aborted or are open are shown. Nothing is changed; a node may run.`,
 			if o.Encoding, err = logfile.ParseEncoding(encoding); err != nil {
 				return usage("--encoding: %v", err)
 			}
+			if o.Limit < 0 {
+				return usage("--limit %d: it is at least 0", o.Limit)
+			}
 			path, err := filepath.Abs(paths[0])
 			if err != nil {
 				return err
@@ -151,7 +154,7 @@ shows it too. Damage is what was acknowledged and is not as it was written: the 
 			if !running {
 				locked, err := vfs.Locked(filepath.Join(paths[0], dir.LockFile))
 				if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-					return err
+					return fmt.Errorf("%s: %w", paths[0], err)
 				}
 				running = locked
 			}

@@ -80,7 +80,7 @@ func TestParseBootstrap(t *testing.T) {
 			t.Errorf("%q is %q, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", ",", "PLAINTEXT://a:1", "a:1:2"} {
+	for _, text := range []string{"", ",", "PLAINTEXT://a:1", "a:1:2", "a:0", "a:65536", "a:x", "a:"} {
 		if got, err := parseBootstrap(text); err == nil {
 			t.Errorf("%q is %q", text, got)
 		}

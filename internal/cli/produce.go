@@ -91,7 +91,7 @@ func (f *produceFlags) check(c *cobra.Command) (err error) {
 		return usage("--count generates records: --file, --input and --key-separator are for records that are read")
 	case !generated && c.Flags().Changed("size"):
 		return usage("--size is for generated records: it needs --count")
-	case f.size < 0 || f.size > int(f.maxBytes):
+	case generated && (f.size < 0 || f.size > int(f.maxBytes)):
 		return usage("--size %d: it must be between 0 and --max-message-bytes %d", f.size, f.maxBytes)
 	case f.maxBytes < 1024 || f.maxBytes > 64<<20:
 		return usage("--max-message-bytes %d: it must be between 1024 and %d", f.maxBytes, 64<<20)

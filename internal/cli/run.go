@@ -85,18 +85,25 @@ func (p *process) run() int {
 	return exitFailure
 }
 
+// sameSignal is how long after the first signal others count as that one: timeout(1), for one, sends it to the process and at once again to its group.
+const sameSignal = 100 * time.Millisecond
+
 // awaitSignals ends the verb's context at the first signal and the process at the second.
 func (p *process) awaitSignals(cancel context.CancelCauseFunc, done <-chan struct{}) {
-	for first := true; ; first = false {
+	var first time.Time
+	for {
 		select {
 		case <-done:
 			return
 		case <-p.signals:
 		}
-		if !first {
+		switch {
+		case first.IsZero():
+			first = time.Now()
+			cancel(errInterrupted)
+		case time.Since(first) > sameSignal:
 			p.exit(exitInterrupted)
 			return
 		}
-		cancel(errInterrupted)
 	}
 }

@@ -105,6 +105,20 @@ func TestServeNamesEveryFault(t *testing.T) {
 	}
 }
 
+// A listener that cannot be opened is named with what to do about it, which is not always to take another port.
+func TestServeNamesWhatIsWrongWithAListener(t *testing.T) {
+	bootstrap := openNode(t)
+	for _, c := range []struct{ listener, want string }{
+		{"PLAINTEXT://" + bootstrap, "choose another port"},
+		{"PLAINTEXT://192.0.2.5:0", "listeners takes an address of this machine"},
+	} {
+		got := run(t, "", "", "serve", "--override", "listeners="+c.listener, "--override", "log.dirs="+t.TempDir(), "--override", "ottla.admin.listener=")
+		if want := "ottla: FATAL: the node did not start: listener " + c.listener + " cannot be opened: "; got.code != exitFailure || !strings.Contains(got.err, want) || !strings.Contains(got.err, c.want) {
+			t.Errorf("exit %d, %s", got.code, got.err)
+		}
+	}
+}
+
 func TestServeUsage(t *testing.T) {
 	for _, c := range []struct {
 		args string

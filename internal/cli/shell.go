@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // shell is what every verb has: the three streams, the environment and the flags that all client verbs share.
@@ -55,10 +56,14 @@ Exit codes: 0 done, 1 failed, 2 the command line was not understood, 130 interru
 	flags.StringVarP(&s.bootstrap, "bootstrap-server", "b", bootstrap, "brokers to connect to, host:port[,host:port…]; the environment's "+bootstrapVariable+" sets the default")
 	flags.StringVarP(&s.output, "output", "o", tableOutput, "what results look like: table or json")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for the brokers' answers")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.Version = buildVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "say which Ottla this is")
+	root.SetHelpCommand(helpCommand())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkFlags() }
 	s.asNode(root, noFile)
-	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.logCommand(), s.versionCommand())
+	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.logCommand(), s.completionCommand(), s.versionCommand())
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{tableOutput, jsonOutput}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("bootstrap-server", cobra.NoFileCompletions))
 	must(root.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions))
@@ -114,6 +119,68 @@ func noArguments(c *cobra.Command, args []string) error {
 	return usage("%s", problem)
 }
 
+// helpCommand is cobra's, but that it says when there is no such verb.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB…]", Short: "Help about any verb",
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if at, rest, err := c.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, verb := range at.Commands() {
+					if verb.IsAvailableCommand() {
+						names = append(names, verb.Name())
+					}
+				}
+			}
+			return matching(names, nil, typed), noFiles
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			at, rest, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if err := noArguments(at, rest); err != nil {
+				return err
+			}
+			at.InitDefaultHelpFlag()
+			return at.Help()
+		},
+	}
+}
+
+// flagError says what a flag takes, in place of what the parser of its value says.
+func flagError(err error) error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return usage("%v", err)
+	}
+	flag := bad.GetFlag()
+	want, ok := map[string]string{
+		"int": "a whole number", "int16": "a whole number up to 32767", "int32": "a whole number up to 2147483647", "int64": "a whole number",
+		"duration": "a time with its unit, such as 500ms, 10s or 1m", "bool": "true or false",
+	}[flag.Value.Type()]
+	if !ok {
+		return usage("%v", err)
+	}
+	return usage("--%s %s: it is %s", flag.Name, bad.GetValue(), want)
+}
+
+// distinct asks for things of a kind, each named once.
+func distinct(low int, kind string) cobra.PositionalArgs {
+	enough := arguments(low, -1, "the name of a "+kind)
+	return func(c *cobra.Command, args []string) error {
+		if err := enough(c, args); err != nil {
+			return err
+		}
+		for i, name := range args {
+			if slices.Contains(args[:i], name) {
+				return usage("the %s %s stands twice", kind, name)
+			}
+		}
+		return nil
+	}
+}
+
 // arguments asks for at least low and at most high arguments; high < 0 means no bound.
 func arguments(low, high int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
@@ -122,6 +189,8 @@ func arguments(low, high int, what string) cobra.PositionalArgs {
 			return usage("%s needs %s", c.CommandPath(), what)
 		case high >= 0 && len(args) > high:
 			return usage("%s takes %s, and %q is too much", c.CommandPath(), what, args[high])
+		case slices.Contains(args, ""):
+			return usage("%s needs %s, and one that stands here is empty", c.CommandPath(), what)
 		}
 		return nil
 	}

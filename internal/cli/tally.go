@@ -32,8 +32,8 @@ type producedRange struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Records   int64  `json:"records"`
-	First     int64  `json:"first_offset"`
-	Last      int64  `json:"last_offset"`
+	First     *int64 `json:"first_offset,omitempty"` // nil when nobody answered where: with acks=0
+	Last      *int64 `json:"last_offset,omitempty"`
 }
 
 func newTally(acknowledged bool) *tally {
@@ -62,11 +62,17 @@ func (t *tally) add(r *kgo.Record, took time.Duration, err error) {
 		partitions = map[int32]*producedRange{}
 		t.mu.ranges[r.Topic] = partitions
 	}
-	if at := partitions[r.Partition]; at != nil {
-		at.Records++
-		at.Last = r.Offset
-	} else {
-		partitions[r.Partition] = &producedRange{Topic: r.Topic, Partition: r.Partition, Records: 1, First: r.Offset, Last: r.Offset}
+	at := partitions[r.Partition]
+	if at == nil {
+		at = &producedRange{Topic: r.Topic, Partition: r.Partition}
+		if t.acknowledged {
+			at.First, at.Last = new(r.Offset), new(r.Offset)
+		}
+		partitions[r.Partition] = at
+	}
+	at.Records++
+	if t.acknowledged {
+		*at.Last = r.Offset
 	}
 }
 
@@ -154,10 +160,10 @@ func writeProduced(w io.Writer, sum produced, acknowledged, load bool) {
 	if acknowledged && sum.Records > 0 && len(sum.Ranges) <= shownRanges {
 		var at []string
 		for _, r := range sum.Ranges {
-			if r.First == r.Last {
-				at = append(at, fmt.Sprintf("%s-%d at offset %d", r.Topic, r.Partition, r.First))
+			if *r.First == *r.Last {
+				at = append(at, fmt.Sprintf("%s-%d at offset %d", r.Topic, r.Partition, *r.First))
 			} else {
-				at = append(at, fmt.Sprintf("%s-%d at offsets %d to %d", r.Topic, r.Partition, r.First, r.Last))
+				at = append(at, fmt.Sprintf("%s-%d at offsets %d to %d", r.Topic, r.Partition, *r.First, *r.Last))
 			}
 		}
 		fmt.Fprintf(w, ": %s", strings.Join(at, ", "))

@@ -93,7 +93,7 @@ func (s *shell) topicCreateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create TOPIC…", Short: "Create topics",
 		Example: "  ottla topic create orders --partitions 12 --config retention.ms=604800000 --config cleanup.policy=delete",
-		Args:    arguments(1, -1, "the name of a topic"), ValidArgsFunction: cobra.NoFileCompletions,
+		Args:    distinct(1, "topic"), ValidArgsFunction: cobra.NoFileCompletions,
 		PreRunE: func(*cobra.Command, []string) error { return f.check() },
 		RunE:    s.asked(func(ctx context.Context, c *cluster, names []string) error { return s.createTopics(ctx, c, names, &f) }),
 	}
@@ -162,7 +162,7 @@ type deletedTopic struct {
 func (s *shell) topicDeleteCommand() *cobra.Command {
 	var yes, ifExists bool
 	c := &cobra.Command{
-		Use: "delete TOPIC…", Short: "Delete topics and their records", Args: arguments(1, -1, "the name of a topic"), ValidArgsFunction: s.completeTopics,
+		Use: "delete TOPIC…", Short: "Delete topics and their records", Args: distinct(1, "topic"), ValidArgsFunction: s.completeTopics,
 		RunE: func(command *cobra.Command, names []string) error {
 			// The question is not part of the time that brokers have to answer.
 			if err := s.confirm(command.Context(), yes, fmt.Sprintf("Delete %s with all records?", strings.Join(names, ", "))); err != nil {
@@ -208,7 +208,7 @@ func (s *shell) topicAddPartitionsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "add-partitions TOPIC… (--add N | --total N)", Short: "Add partitions to topics",
 		Long: `Add partitions to topics. Records that are there stay where they are, but from now on most keys go to other partitions than before.`,
-		Args: arguments(1, -1, "the name of a topic"), ValidArgsFunction: s.completeTopics,
+		Args: distinct(1, "topic"), ValidArgsFunction: s.completeTopics,
 		PreRunE: func(*cobra.Command, []string) error {
 			switch {
 			case (add != 0) == (total != 0):

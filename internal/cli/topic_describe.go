@@ -42,7 +42,7 @@ func (s *shell) topicDescribeCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "describe TOPIC…", Short: "Show partitions, leaders, offsets, sizes and settings of topics",
-		Args: arguments(1, -1, "the name of a topic"), ValidArgsFunction: s.completeTopics,
+		Args: distinct(1, "topic"), ValidArgsFunction: s.completeTopics,
 		RunE: s.asked(func(ctx context.Context, c *cluster, names []string) error {
 			return s.describeTopics(ctx, c, names, all)
 		}),

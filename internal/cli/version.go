@@ -43,6 +43,10 @@ var buildVersion = sync.OnceValue(func() build {
 	return b
 })
 
+func (b build) String() string {
+	return fmt.Sprintf("ottla %s (protocol of %s, %s, %s)", b.Version, b.Protocol, b.Go, b.Platform)
+}
+
 func (s *shell) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which Ottla this is", Args: noArguments,
@@ -51,7 +55,7 @@ func (s *shell) versionCommand() *cobra.Command {
 			if s.output == jsonOutput {
 				return writeJSON(s.out, b)
 			}
-			_, err := fmt.Fprintf(s.out, "ottla %s (protocol of %s, %s, %s)\n", b.Version, b.Protocol, b.Go, b.Platform)
+			_, err := fmt.Fprintln(s.out, b)
 			return err
 		},
 	}

@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/ottla/ottla/internal/broker/server"
 	"github.com/ottla/ottla/internal/config"
@@ -48,7 +50,7 @@ func (n *Node) listen(ctx context.Context) error {
 				n.log.Info("a loopback address is not available here", "address", address, "error", err)
 				continue
 			}
-			return fmt.Errorf("listener %s cannot be opened: %w: choose another port with listeners=%s://HOST:PORT, or stop whoever has this one", l.String(), err, l.Name)
+			return fmt.Errorf("listener %s cannot be opened: %w: %s", l.String(), err, openRemedy(l.Name, err))
 		}
 		n.sockets = append(n.sockets, boundListener{l, socket})
 		taken := socket.Addr().String()
@@ -58,6 +60,18 @@ func (n *Node) listen(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// openRemedy says what to do about a listener that cannot be opened.
+func openRemedy(name string, err error) string {
+	_, lookup := errors.AsType[*net.DNSError](err)
+	switch {
+	case lookup || errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Sprintf("listeners takes an address of this machine, %s://:PORT for all of them; what clients are told is advertised.listeners", name)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("choose a port above 1023 with listeners=%s://HOST:PORT, or let the process bind low ones", name)
+	}
+	return fmt.Sprintf("choose another port with listeners=%s://HOST:PORT, or stop whoever has this one", name)
 }
 
 func portOf(address string) int {

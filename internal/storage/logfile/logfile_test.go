@@ -241,6 +241,18 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+func TestVerifyNamesWhatIsNotThere(t *testing.T) {
+	mem := made(t, 3, true)
+	for _, running := range []bool{false, true} {
+		if r, err := Verify(mem, testDir, running, testLog, "absent-0"); err == nil || !strings.Contains(err.Error(), "no log absent-0") {
+			t.Errorf("running %v: %+v, %v", running, r, err)
+		}
+	}
+	if r, err := Verify(mem, testDir, false, testLog); err != nil || r.Logs != 1 || r.Batches != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func remove(t *testing.T, m *vfs.Mem, name string) {
 	t.Helper()
 	if err := m.Remove(name); err != nil {

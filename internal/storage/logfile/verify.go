@@ -70,16 +70,8 @@ func Verify(fsys vfs.FS, path string, running bool, logs ...string) (*Report, er
 		}
 		r.Findings = append(r.Findings, f)
 	}
-	if len(logs) == 0 {
-		entries, err := fsys.ReadDir(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if _, _, ok := dir.SplitName(e.Name); ok && e.IsDir {
-				logs = append(logs, e.Name)
-			}
-		}
+	if logs, err = logsIn(fsys, path, logs); err != nil {
+		return nil, err
 	}
 	for _, name := range logs {
 		findings, err := r.log(fsys, path, name, view)
@@ -90,6 +82,29 @@ func Verify(fsys vfs.FS, path string, running bool, logs ...string) (*Report, er
 		r.Findings = append(r.Findings, findings...)
 	}
 	return r, nil
+}
+
+// logsIn returns the logs of a directory: those that were named, which must be there, or all.
+func logsIn(fsys vfs.FS, path string, named []string) ([]string, error) {
+	entries, err := fsys.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var there []string
+	for _, e := range entries {
+		if _, _, ok := dir.SplitName(e.Name); ok && e.IsDir {
+			there = append(there, e.Name)
+		}
+	}
+	for _, name := range named {
+		if !slices.Contains(there, name) {
+			return nil, fmt.Errorf("%s has no log %s: a log is named as its directory, TOPIC-PARTITION", path, name)
+		}
+	}
+	if len(named) > 0 {
+		return named, nil
+	}
+	return there, nil
 }
 
 // log verifies one log. Beside a running node what it finds must show twice.
