@@ -1,5 +1,8 @@
 package config
 
+// LeastSegmentBytes is the smallest segment that a topic may have.
+const LeastSegmentBytes = 1 << 20
+
 // topicRows: keys of a topic.
 var topicRows = []row{
 	{"cleanup.policy", List, "delete", elements{words: []string{"compact", "delete"}, repeat: true}, Medium, ClusterWide, Acts,
@@ -66,7 +69,7 @@ var topicRows = []row{
 		"Bytes a partition keeps before its oldest segments are deleted; -1 sets no limit."},
 	{"retention.ms", Long, "604800000", atLeast(-1), Medium, ClusterWide, Acts,
 		"How long records are kept before their segment is deleted, counted from the newest record in it; -1 keeps them for ever."},
-	{"segment.bytes", Int, "1073741824", atLeast(1 << 20), Medium, ClusterWide, Acts,
+	{"segment.bytes", Int, "1073741824", atLeast(LeastSegmentBytes), Medium, ClusterWide, Acts,
 		"Size at which a log segment is closed and the next begins. Retention deletes whole closed segments."},
 	{"segment.index.bytes", Int, "10485760", atLeast(4), Medium, ClusterWide, Acts,
 		"Largest size of a segment's offset index; a full index closes the segment."},

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/ottla/ottla/internal/broker/api"
 	"github.com/ottla/ottla/internal/cluster/partition"
@@ -18,6 +20,10 @@ const maxGroupBatch = 8 << 20
 type coordinator struct {
 	shard  *shard.Shard
 	cancel context.CancelFunc
+	ctx    context.Context
+
+	// missed are deleted topics that it could not be told of yet. While there are some, a goroutine tells it.
+	missed []group.TopicDeleted
 }
 
 // coordinate starts the coordinator of a partition that this broker leads now, and ends the one of a partition that it does not.
@@ -40,7 +46,7 @@ func (n *Node) coordinate(p *partition.Partition, leads bool) {
 	options.OffsetMetadataMaxSize, options.OffsetsRetention = b.OffsetMetadataMaxBytes, b.OffsetsRetention
 	options.RetentionCheckInterval = b.OffsetsRetentionCheckInterval
 	ctx, cancel := context.WithCancel(n.ctx)
-	c := &coordinator{cancel: cancel}
+	c := &coordinator{ctx: ctx, cancel: cancel}
 	c.shard = shard.New(partition.NewShardLog(p), group.New(options), shard.Options{Name: p.Name().String(), Clock: n.clock, MaxBatchBytes: maxGroupBatch})
 	n.mu.coordinators[p.Index()] = c
 	n.running.Go(func() { n.resumeForgetting(ctx, c, p) })
@@ -88,7 +94,57 @@ func (n *Node) forgetOffsets(t *meta.Topic) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range n.mu.coordinators {
-		c.shard.Call(group.TopicDeleted{Name: t.Name, ID: t.ID})
+		gone := group.TopicDeleted{Name: t.Name, ID: t.ID}
+		if len(c.missed) == 0 && !turnedAway(c.shard.Call(gone)) {
+			continue
+		}
+		if c.missed = append(c.missed, gone); len(c.missed) == 1 {
+			n.running.Go(func() { n.forgetMissed(c) })
+		}
+	}
+}
+
+// turnedAway tells whether a shard did not take a call at all: it is loading, or has too much to do.
+func turnedAway(call *shard.Call) bool {
+	select {
+	case <-call.Done():
+		_, err := call.Result()
+		return errors.Is(err, shard.ErrBusy) || errors.Is(err, shard.ErrLoading)
+	default:
+		return false
+	}
+}
+
+// missedPause is between two tries to tell a coordinator of deleted topics.
+const missedPause = 200 * time.Millisecond
+
+// forgetMissed tells a coordinator what it could not be told at first, once it has loaded and has room.
+func (n *Node) forgetMissed(c *coordinator) {
+	select {
+	case <-c.shard.Ready():
+	case <-c.ctx.Done():
+		return
+	}
+	pause := time.NewTicker(missedPause)
+	defer pause.Stop()
+	for {
+		n.mu.Lock()
+		for len(c.missed) > 0 && !turnedAway(c.shard.Call(c.missed[0])) {
+			c.missed = c.missed[1:]
+		}
+		done := len(c.missed) == 0
+		if done {
+			c.missed = nil
+		}
+		n.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-pause.C:
+		case <-c.ctx.Done():
+			return
+		}
 	}
 }
 

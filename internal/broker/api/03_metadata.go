@@ -17,7 +17,7 @@ func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.A
 	asked := refusalsOf(r)
 	if !wellNamed(req) {
 		refuseMetadata(resp, req)
-		asked.complainMetadata(resp)
+		asked.complainMetadata(resp, nil)
 		return ready(resp)
 	}
 	req.Topics = distinctTopics(req.Topics)
@@ -34,20 +34,22 @@ func (b *Broker) metadata(r *server.Request, req *kmsg.MetadataRequest) server.A
 	}
 	if len(missing) == 0 {
 		b.fillMetadata(resp, req, image, conn.Listener(), all, nil)
-		asked.complainMetadata(resp)
+		asked.complainMetadata(resp, nil)
 		return ready(resp)
 	}
 	creation := b.startCreation(missing)
 	return later(resp, func(stop <-chan struct{}) {
 		refused := creation.finish(stop)
 		b.fillMetadata(resp, req, b.Image(), conn.Listener(), all, refused)
-		asked.complainMetadata(resp)
+		asked.complainMetadata(resp, refused)
 	})
 }
 
-func (r refusals) complainMetadata(resp *kmsg.MetadataResponse) {
+func (r refusals) complainMetadata(resp *kmsg.MetadataResponse, why map[string]meta.Result) {
 	for _, t := range resp.Topics {
-		r.complain(t.ErrorCode, nil, about(deref(t.Topic), t.TopicID))
+		if t.ErrorCode != 0 {
+			r.complain(t.ErrorCode, new(why[deref(t.Topic)].Message), about(deref(t.Topic), t.TopicID))
+		}
 	}
 }
 
@@ -102,8 +104,8 @@ func distinctTopics(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTo
 	return kept
 }
 
-// fillMetadata writes the answer; refused has the codes of topics that could not be created.
-func (b *Broker) fillMetadata(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest, image *meta.Image, listener string, all bool, refused map[string]model.ErrorCode) {
+// fillMetadata writes the answer; refused has why topics could not be created.
+func (b *Broker) fillMetadata(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest, image *meta.Image, listener string, all bool, refused map[string]meta.Result) {
 	resp.ClusterID = &b.ClusterID
 	resp.ControllerID = b.NodeID
 	resp.AuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
@@ -128,7 +130,7 @@ func (b *Broker) fillMetadata(resp *kmsg.MetadataResponse, req *kmsg.MetadataReq
 }
 
 // metadataAsked answers for one topic of the request.
-func metadataAsked(t kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, image *meta.Image, refused map[string]model.ErrorCode) kmsg.MetadataResponseTopic {
+func metadataAsked(t kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, image *meta.Image, refused map[string]meta.Result) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.AuthorizedOperations = t.Topic, t.TopicID, noOperations
 	fail := func(code model.ErrorCode) kmsg.MetadataResponseTopic {
@@ -151,8 +153,8 @@ func metadataAsked(t kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, image
 		return fail(model.InvalidTopicException)
 	}
 	out.IsInternal = model.IsInternal(*t.Topic)
-	if code, ok := refused[*t.Topic]; ok {
-		return fail(code)
+	if why, ok := refused[*t.Topic]; ok {
+		return fail(why.Code)
 	}
 	return fail(model.UnknownTopicOrPartition)
 }

@@ -29,7 +29,7 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 	return later(resp, func(stop <-chan struct{}) {
 		code, message := refusal, why
 		if code == model.None && len(keys) > 0 {
-			code, message = b.ensureOffsetsTopic(stop)
+			code = b.ensureOffsetsTopic(asked, stop)
 		}
 		for _, key := range keys {
 			out := kmsg.NewFindCoordinatorResponseCoordinator()

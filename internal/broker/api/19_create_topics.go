@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -111,12 +112,12 @@ type creation struct {
 	controller Caller
 	call       *shard.Call
 	names      []string
-	refused    map[string]model.ErrorCode
+	refused    map[string]meta.Result
 }
 
 // startCreation asks for topics with default partitions and replicas; the cluster's own topics get what they need.
 func (b *Broker) startCreation(names []string) creation {
-	c := creation{controller: b.Controller, refused: map[string]model.ErrorCode{}}
+	c := creation{controller: b.Controller, refused: map[string]meta.Result{}}
 	in := meta.CreateTopics{}
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -129,7 +130,7 @@ func (b *Broker) startCreation(names []string) creation {
 		case name == model.ConsumerOffsetsTopic:
 			topic = b.offsetsTopic()
 		case model.IsInternal(name):
-			c.refused[name] = model.InvalidTopicException // it comes with the feature that it belongs to
+			c.refused[name] = meta.Result{Code: model.InvalidTopicException} // it comes with the feature that it belongs to
 			continue
 		}
 		c.names = append(c.names, name)
@@ -141,8 +142,8 @@ func (b *Broker) startCreation(names []string) creation {
 	return c
 }
 
-// finish waits for the creation and returns the codes of those that could not be made. A topic that exists by now is no error.
-func (c creation) finish(stop <-chan struct{}) map[string]model.ErrorCode {
+// finish waits for the creation and tells why those are not there that could not be made. A topic that exists by now is no error.
+func (c creation) finish(stop <-chan struct{}) map[string]meta.Result {
 	if c.call == nil {
 		return c.refused
 	}
@@ -150,44 +151,50 @@ func (c creation) finish(stop <-chan struct{}) map[string]model.ErrorCode {
 	for i, name := range c.names {
 		switch {
 		case err != nil:
-			c.refused[name] = model.LeaderNotAvailable // clients ask again
+			c.refused[name] = meta.Result{Code: model.LeaderNotAvailable} // clients ask again
 		case reply.Topics[i].Code != model.None && reply.Topics[i].Code != model.TopicAlreadyExists:
-			c.refused[name] = reply.Topics[i].Code
+			c.refused[name] = reply.Topics[i].Result
 		}
 	}
 	return c.refused
 }
 
 // offsetsTopic is __consumer_offsets as the broker's configuration wants it. Without offsets.topic.replication.factor it has as many replicas as there are
-// brokers, up to three.
+// brokers, up to three. Kafka takes any offsets.topic.segment.bytes and then cannot make the topic when no topic may have it; the least that one may have is taken.
 func (b *Broker) offsetsTopic() meta.CreateTopic {
 	settings := &b.Static.Broker
 	replicas := settings.OffsetsTopicReplicationFactor
 	if replicas == 0 { // nobody set it
 		replicas = int16(min(3, len(b.Image().Brokers())))
 	}
+	segment := max(settings.OffsetsTopicSegmentBytes, config.LeastSegmentBytes)
+	if segment != settings.OffsetsTopicSegmentBytes {
+		b.Log.Warn("offsets.topic.segment.bytes is less than a topic may have: the least is taken", "offsets.topic.segment.bytes", settings.OffsetsTopicSegmentBytes, "least", segment)
+	}
 	set := func(name, value string) meta.ConfigEntry { return meta.ConfigEntry{Name: name, Value: &value} }
 	return meta.CreateTopic{
 		Name: model.ConsumerOffsetsTopic, ID: freshID(), Partitions: settings.OffsetsTopicPartitions, ReplicationFactor: replicas,
 		Configs: []meta.ConfigEntry{
-			set("cleanup.policy", "compact"), set("compression.type", "producer"), set("segment.bytes", strconv.FormatInt(settings.OffsetsTopicSegmentBytes, 10)),
+			set("cleanup.policy", "compact"), set("compression.type", "producer"), set("segment.bytes", strconv.FormatInt(segment, 10)),
 		},
 	}
 }
 
-// ensureOffsetsTopic makes __consumer_offsets if it is missing and waits for it.
-func (b *Broker) ensureOffsetsTopic(stop <-chan struct{}) (model.ErrorCode, string) {
+// ensureOffsetsTopic makes __consumer_offsets if it is missing and waits for it. Without it no group works, so whoever runs the node is told why.
+func (b *Broker) ensureOffsetsTopic(asked refusals, stop <-chan struct{}) model.ErrorCode {
 	if b.Image().TopicByName(model.ConsumerOffsetsTopic) != nil {
-		return model.None, ""
+		return model.None
 	}
-	refused := b.startCreation([]string{model.ConsumerOffsetsTopic}).finish(stop)
-	code, failed := refused[model.ConsumerOffsetsTopic]
-	if !failed {
-		return model.None, ""
+	why, failed := b.startCreation([]string{model.ConsumerOffsetsTopic}).finish(stop)[model.ConsumerOffsetsTopic]
+	switch {
+	case !failed:
+		return model.None
+	case why.Code == model.InvalidReplicationFactor:
+		asked.conn.Complain("the topic of committed offsets cannot be made, so no group works: offsets.topic.replication.factor asks for more replicas than there are brokers; lower it or start more brokers",
+			slog.Int("offsets.topic.replication.factor", int(b.Static.Broker.OffsetsTopicReplicationFactor)), slog.Int("brokers", len(b.Image().Brokers())))
+	case why.Code != model.LeaderNotAvailable:
+		asked.conn.Complain("the topic of committed offsets cannot be made, so no group works: see the keys that begin with offsets.topic",
+			slog.String("code", why.Code.String()), slog.String("error", why.Message))
 	}
-	if code == model.InvalidReplicationFactor {
-		b.Log.Error("the topic of committed offsets cannot be made, so no group works: offsets.topic.replication.factor asks for more replicas than there are brokers; lower it or start more brokers",
-			"offsets.topic.replication.factor", b.Static.Broker.OffsetsTopicReplicationFactor, "brokers", len(b.Image().Brokers()))
-	}
-	return model.CoordinatorNotAvailable, ""
+	return model.CoordinatorNotAvailable
 }
