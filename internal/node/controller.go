@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/ottla/ottla/internal/broker/api"
 	"github.com/ottla/ottla/internal/cluster/quorum"
@@ -138,6 +139,29 @@ func (n *Node) register(ctx context.Context) error {
 	n.mu.Unlock()
 	return nil
 }
+
+// announceStop writes down that this broker stops in order, so that the next process in its place, Apache Kafka for one, need not wait for the end of its session. It is a
+// courtesy: where the metadata log does not take it any more, the stop goes on.
+func (n *Node) announceStop(ctx context.Context) {
+	n.mu.Lock()
+	epoch, active := n.mu.brokerEpoch, n.mu.active
+	n.mu.Unlock()
+	if !active {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	reply, err := ask[meta.BrokerReply](ctx, n, meta.ShutDownBroker{ID: n.static.Broker.NodeID, Epoch: epoch})
+	if err == nil && reply.Code != model.None {
+		err = &model.Error{Code: reply.Code, Message: reply.Message}
+	}
+	if err != nil {
+		n.log.Warn("the metadata does not say that this broker stopped in order: another broker in its place waits for the end of its session", "error", err)
+	}
+}
+
+// announceTimeout bounds how long a stop waits for the metadata log to take a note.
+const announceTimeout = time.Second
 
 // openLogs opens, and after a crash recovers, every log that the metadata gives to this broker, several at a time; what else lies in the directories is reported.
 func (n *Node) openLogs(image *meta.Image) error {

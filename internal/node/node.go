@@ -189,6 +189,7 @@ func (n *Node) stop(ctx context.Context) error {
 			failed = append(failed, err)
 		}
 	}
+	n.announceStop(ctx)
 	n.cancel(errStopping)
 	for p := range n.partitions.All() {
 		p.Close(model.NotLeaderForPartition)

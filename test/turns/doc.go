@@ -1,5 +1,6 @@
 // Package turns lets Apache Kafka 4.4 and Ottla take turns on one data directory, stopped cleanly and killed, and compares after every turn what the next one finds:
-// topics, ids, configurations, records, committed offsets, and what only Kafka knows. It needs what `make clients` installs, and OTTLA_LONG=1.
+// topics, ids, configurations, records, committed offsets, and what only Kafka knows. It needs what `make clients` installs; OTTLA_LONG=1 runs
+// more rounds, and more kinds of directories.
 //
 // # Invariants
 //

@@ -23,25 +23,26 @@ const (
 	kafka, ottla  = "kafka", "ottla"
 )
 
-// TestMain lets the test's own binary be the node.
+// TestMain lets the test's own binary be ottla.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) == "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(cli.Main(append([]string{"ottla", "serve", "--quiet"}, os.Args[1:]...)))
+	os.Exit(cli.Main(append([]string{"ottla"}, os.Args[1:]...)))
 }
 
 // place is one data directory with its configuration, which both read.
 type place struct {
 	t          *testing.T
 	jars       string
-	dir        string // of everything
-	data       string
+	dir        string   // of everything
+	data       []string // log.dirs
 	properties string
 	address    string
 	output     transcript.Transcript
 	running    *exec.Cmd
 	exited     chan error
+	stopped    bool // whoever was last stopped in order
 }
 
 func freePort(t *testing.T) int {
@@ -54,10 +55,19 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func newPlace(t *testing.T) *place {
+// longForm skips what takes minutes of Apache Kafka.
+func longForm(t *testing.T) {
 	t.Helper()
 	if os.Getenv("OTTLA_LONG") == "" {
 		t.Skip("not run: takes minutes of Apache Kafka; set OTTLA_LONG=1")
+	}
+}
+
+// newPlace makes a place with so many log directories.
+func newPlace(t *testing.T, dirs int) *place {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not run: starts Apache Kafka; run without -short")
 	}
 	jars, err := filepath.Abs("../../.clients/java/kafka-4.4.0")
 	if err != nil {
@@ -66,21 +76,25 @@ func newPlace(t *testing.T) *place {
 	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_2.13-*.jar")); len(found) == 0 {
 		t.Skip("not run: no Apache Kafka: run `make clients` first")
 	}
-	p := &place{t: t, jars: jars, dir: t.TempDir()}
-	p.data, p.properties = filepath.Join(p.dir, "data"), filepath.Join(p.dir, "server.properties")
+	p := &place{t: t, jars: jars, dir: t.TempDir(), stopped: true}
+	p.properties = filepath.Join(p.dir, "server.properties")
+	for i := range dirs {
+		p.data = append(p.data, filepath.Join(p.dir, fmt.Sprintf("data-%d", i)))
+	}
 	port, controller := freePort(t), freePort(t)
 	p.address = fmt.Sprintf("127.0.0.1:%d", port)
 	lines := []string{
 		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", p.address, controller),
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "controller.listener.names=CONTROLLER",
-		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller), "log.dirs=" + p.data,
+		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller), "log.dirs=" + strings.Join(p.data, ","),
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1", "group.initial.rebalance.delay.ms=0", "log.segment.bytes=1048576",
 	}
 	if err := os.WriteFile(p.properties, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log := "status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=%d %p %m (%c)%n\nrootLogger.level=warn\nrootLogger.appenderRef.c.ref=C\n"
+	log := "status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=%d %p %m (%c)%n\nrootLogger.level=warn\nrootLogger.appenderRef.c.ref=C\n" +
+		"logger.l.name=org.apache.kafka.server.BrokerLifecycleManager\nlogger.l.level=info\n"
 	if err := os.WriteFile(filepath.Join(p.dir, "log4j2.properties"), []byte(log), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +114,23 @@ func (p *place) java(args ...string) *exec.Cmd {
 		"-Dlog4j2.configurationFile=" + filepath.Join(p.dir, "log4j2.properties"), "-cp", filepath.Join(p.jars, "*")}, args...)...)
 }
 
+// ottla is a command of Ottla's.
+func (p *place) ottla(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OTTLA_") }), childVariable+"=1")
+	return cmd
+}
+
+// recover has `ottla log recover` bring what only a journal has to the segments, in every directory.
+func (p *place) recover() {
+	p.t.Helper()
+	for _, data := range p.data {
+		if out, err := p.ottla("log", "recover", data).CombinedOutput(); err != nil {
+			p.t.Fatalf("ottla log recover %s: %v\n%s", data, err, out)
+		}
+	}
+}
+
 func (p *place) format() {
 	p.t.Helper()
 	out, err := p.java("kafka.tools.StorageTool", "format", "-t", "b3R0bGEtY29tcGF0LTAwMQ", "--standalone", "-c", p.properties,
@@ -116,12 +147,11 @@ func (p *place) start(who string) {
 	if who == kafka {
 		cmd = p.java("kafka.Kafka", p.properties)
 	} else {
-		cmd = exec.Command(os.Args[0], p.properties, "--override", "ottla.admin.listener=")
-		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OTTLA_") }), childVariable+"=1")
+		cmd = p.ottla("serve", "--quiet", p.properties, "--override", "ottla.admin.listener=")
 	}
 	fmt.Fprintf(&p.output, "--- %s starts\n", who)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, &p.output, &p.output
-	began := time.Now()
+	before, began := len(p.output.String()), time.Now()
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -134,6 +164,9 @@ func (p *place) start(who string) {
 		if c, err := net.DialTimeout("tcp", p.address, time.Second); err == nil {
 			_ = c.Close() // it was only to see whether somebody is there
 			p.t.Logf("%s listens after %v", who, time.Since(began).Round(10*time.Millisecond))
+			if who == kafka {
+				p.registered(p.output.String()[before:])
+			}
 			return
 		}
 		select {
@@ -147,13 +180,24 @@ func (p *place) start(who string) {
 	}
 }
 
+// registered fails when Kafka had to wait for the session of the broker before it, although that had stopped in order.
+func (p *place) registered(said string) {
+	p.t.Helper()
+	if !strings.Contains(said, "Successfully registered broker 1") {
+		p.t.Errorf("Kafka serves and did not say that it is registered: what it says of that has changed\n%s", said)
+	}
+	if p.stopped && strings.Contains(said, "DUPLICATE_BROKER_REGISTRATION") {
+		p.t.Errorf("Kafka waited for the session of a broker that had stopped in order\n%s", said)
+	}
+}
+
 func (p *place) stop() { p.end(syscall.SIGTERM) }
 func (p *place) kill() { p.end(syscall.SIGKILL) }
 
 func (p *place) end(signal syscall.Signal) {
 	p.t.Helper()
 	cmd := p.running
-	p.running = nil
+	p.running, p.stopped = nil, signal == syscall.SIGTERM
 	if err := cmd.Process.Signal(signal); err != nil {
 		p.t.Errorf("signal %v: %v", signal, err)
 	}
@@ -168,12 +212,14 @@ func (p *place) end(signal syscall.Signal) {
 // strays fails when a directory was put aside.
 func (p *place) strays() {
 	p.t.Helper()
-	found, err := filepath.Glob(filepath.Join(p.data, "*-stray*"))
-	if err != nil || len(found) > 0 {
-		p.t.Errorf("put aside: %v %v", found, err)
-	}
-	cut, err := filepath.Glob(filepath.Join(p.data, "*", "*.cut"))
-	if err != nil || len(cut) > 0 {
-		p.t.Errorf("cut: %v %v", cut, err)
+	for _, data := range p.data {
+		found, err := filepath.Glob(filepath.Join(data, "*-stray*"))
+		if err != nil || len(found) > 0 {
+			p.t.Errorf("put aside: %v %v", found, err)
+		}
+		cut, err := filepath.Glob(filepath.Join(data, "*", "*.cut"))
+		if err != nil || len(cut) > 0 {
+			p.t.Errorf("cut: %v %v", cut, err)
+		}
 	}
 }

@@ -25,32 +25,53 @@ type ledger struct {
 	scram     bool             // the directory was formatted with one
 }
 
+// TestEachFindsWhatTheOtherLeft is the short form: on two log directories, Kafka formats and stops in order, Ottla does, Kafka is killed, then Ottla is.
+func TestEachFindsWhatTheOtherLeft(t *testing.T) {
+	p := newPlace(t, 2)
+	p.format()
+	l := newLedger()
+	l.scram = true
+	for round, killed := range []bool{false, true} {
+		for _, who := range []string{kafka, ottla} {
+			turn(t, p, l, who, round, killed)
+		}
+	}
+	p.start(kafka)
+	l.check(t, p, kafka)
+	p.stop()
+	p.strays()
+}
+
 // TestTurns: Kafka formats and begins, then each takes three turns.
 func TestTurns(t *testing.T) {
+	longForm(t)
 	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
-		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
-			p.format()
-			l := newLedger()
-			l.scram = true
-			for round := range 3 {
-				for _, who := range []string{kafka, ottla} {
-					turn(t, p, l, who, round, killed)
+		for dirs := 1; dirs <= 3; dirs += 2 {
+			t.Run(fmt.Sprintf("%s, %d directories", name, dirs), func(t *testing.T) {
+				p := newPlace(t, dirs)
+				p.format()
+				l := newLedger()
+				l.scram = true
+				for round := range 3 {
+					for _, who := range []string{kafka, ottla} {
+						turn(t, p, l, who, round, killed)
+					}
 				}
-			}
-			p.start(kafka)
-			l.check(t, p, kafka)
-			p.stop()
-			p.strays()
-		})
+				p.start(kafka)
+				l.check(t, p, kafka)
+				p.stop()
+				p.strays()
+			})
+		}
 	}
 }
 
 // TestOttlaBegins: the directory is Ottla's own, or was only formatted by Kafka, and then goes to Kafka and back.
 func TestOttlaBegins(t *testing.T) {
+	longForm(t)
 	for _, formatted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("formatted %v", formatted), func(t *testing.T) {
-			p := newPlace(t)
+			p := newPlace(t, 1)
 			if formatted {
 				p.format()
 			}
@@ -77,9 +98,8 @@ func turn(t *testing.T, p *place, l *ledger, who string, round int, killed bool)
 		p.stop()
 	} else {
 		p.kill()
-		if who == ottla { // what only its journal has goes to the segments
-			p.start(ottla)
-			p.stop()
+		if who == ottla {
+			p.recover()
 		}
 	}
 	p.strays()

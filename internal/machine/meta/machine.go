@@ -102,6 +102,8 @@ func (m *Machine) Step(_ time.Time, from machine.Caller, input any) machine.Out 
 		reply = m.unfenceBroker(&recs, in)
 	case FenceBroker:
 		reply = m.fenceBroker(&recs, in)
+	case ShutDownBroker:
+		reply = m.shutDownBroker(&recs, in)
 	case UnregisterBroker:
 		reply = m.unregisterBroker(&recs, in)
 	case RegisterController:
@@ -237,5 +239,6 @@ const (
 	partitionVersion          = 2
 	partitionChangeVersion    = 2
 	registrationChangeVersion = 0 // enough for fencing, and what Kafka writes for it
+	shutDownVersion           = 1
 	firstVersion              = 0
 )

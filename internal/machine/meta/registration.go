@@ -34,6 +34,13 @@ type FenceBroker struct {
 	Epoch int64
 }
 
+// ShutDownBroker notes that an active broker has stopped in order, as a controlled shutdown of Kafka's ends: it is fenced, and so the next process under its id, Ottla or Apache
+// Kafka, need not wait for the end of its session. It is for a broker that is alone: what it leads is left as it is. The reply is a BrokerReply.
+type ShutDownBroker struct {
+	ID    int32
+	Epoch int64
+}
+
 // UnregisterBroker forgets a broker, whose leaderships move before. The reply is a BrokerReply.
 type UnregisterBroker struct{ ID int32 }
 
@@ -58,8 +65,8 @@ func (m *Machine) registerBroker(recs *records, in RegisterBroker) BrokerReply {
 	}
 	epoch := m.next
 	delete(m.raises, in.ID)
-	// A broker that is still fenced may have come back unclean before and been stopped before all its epochs were raised.
-	clean := in.CleanShutdown && (old == nil || !old.Fenced)
+	// A broker that is still fenced may have come back unclean before and been stopped before all its epochs were raised, unless it was fenced by its own shutdown.
+	clean := in.CleanShutdown && (old == nil || !old.Fenced || old.InControlledShutdown)
 	back := &returning{clean: clean, fenced: in.Fenced}
 	back.collect(image, in.ID)
 	if len(back.partitions) > m.opts.MaxChangesPerInput && !back.fenced {
@@ -164,6 +171,17 @@ func (m *Machine) fenceBroker(recs *records, in FenceBroker) BrokerReply {
 	out.collect(&m.ahead.image, in.ID)
 	out.change(recs, &m.ahead.image, in.ID, m.opts.MaxChangesPerInput)
 	return BrokerReply{Epoch: b.Epoch, Fenced: true, Again: !out.finished()}
+}
+
+func (m *Machine) shutDownBroker(recs *records, in ShutDownBroker) BrokerReply {
+	b, r := m.checkEpoch(in.ID, in.Epoch)
+	if b == nil {
+		return BrokerReply{Result: r}
+	}
+	if b.Active() { // one that is fenced may still have epochs to raise
+		recs.add(&record.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: 1, InControlledShutdown: 1}, shutDownVersion)
+	}
+	return BrokerReply{Epoch: b.Epoch, Fenced: true}
 }
 
 func (m *Machine) unregisterBroker(recs *records, in UnregisterBroker) BrokerReply {

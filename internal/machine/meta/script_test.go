@@ -273,6 +273,8 @@ func (r *rig) run(a args) {
 		}))
 	case "unfence":
 		r.broker(r.step(UnfenceBroker{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0))}))
+	case "shutdown":
+		r.broker(r.step(ShutDownBroker{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0))}))
 	case "fence":
 		r.broker(r.step(FenceBroker{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0))}))
 	case "unregister":
