@@ -20,6 +20,32 @@ func (d *Dir) Dirty(l Log, m *Member) {
 	d.wake()
 }
 
+// Revive asks for a round for a log that a crash left with more than is known to be synced. What clients write goes first: some logs at a time join each round.
+func (d *Dir) Revive(l Log, m *Member) {
+	d.mu.Lock()
+	d.mu.revived = append(d.mu.revived, dirtyLog{l, m})
+	d.mu.Unlock()
+	d.wake()
+}
+
+// revivedAtOnce is how many revived logs join a round: few enough for a client's append not to wait long for their syncs.
+const revivedAtOnce = 32
+
+// takeRevivedLocked adds the next revived logs to a round. One that is dirty has a round of its own, which does all of it.
+func (d *Dir) takeRevivedLocked(logs []dirtyLog) []dirtyLog {
+	n := min(revivedAtOnce, len(d.mu.revived))
+	for _, l := range d.mu.revived[:n] {
+		if d.mu.logs[l.Name()] == l.Log && !l.member.dirty.Swap(true) {
+			logs = append(logs, l)
+		}
+	}
+	clear(d.mu.revived[:n])
+	if d.mu.revived = d.mu.revived[n:]; len(d.mu.revived) == 0 {
+		d.mu.revived = nil
+	}
+	return logs
+}
+
 func (d *Dir) wake() {
 	select {
 	case d.awake <- struct{}{}:
@@ -67,7 +93,8 @@ func (d *Dir) turn() bool {
 		d.lookAtSpace(now)
 	}
 	d.mu.Lock()
-	logs := d.mu.dirty
+	logs := d.takeRevivedLocked(d.mu.dirty)
+	more := len(d.mu.revived) > 0
 	d.mu.dirty = d.spare[:0]
 	d.mu.Unlock()
 	if len(d.stalled) > 0 && now.Sub(d.stalledAt) >= spaceRetry {
@@ -83,7 +110,7 @@ func (d *Dir) turn() bool {
 	d.commitAll(logs)
 	clear(logs)
 	d.spare = logs[:0]
-	return len(logs) > 0
+	return len(logs) > 0 || more
 }
 
 // maxRoundLogs bounds the logs of one round, and so the files that are open at once for it. Where few may be open, it has fewer.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,10 +83,11 @@ type Dir struct {
 
 	mu struct {
 		sync.Mutex
-		dirty  []dirtyLog
-		logs   map[string]Log
-		found  map[string]*Found
-		closed bool
+		dirty   []dirtyLog
+		revived []dirtyLog // found after a crash, to be synced when there is time
+		logs    map[string]Log
+		found   map[string]*Found
+		closed  bool
 	}
 
 	// The committer's own; Close takes them over when it has ended.
@@ -272,17 +274,29 @@ func (d *Dir) list() error {
 		case strings.HasSuffix(e.Name, deletedSuffix):
 			d.later.after(0, func() { d.remove(name) })
 		default:
-			if _, _, ok := splitName(e.Name); !ok {
-				continue
+			if _, _, ok := splitName(e.Name); ok {
+				d.mu.found[e.Name] = &Found{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}
 			}
-			files, err := d.fs.ReadDir(name)
-			if err != nil {
-				return fmt.Errorf("log directory %s: %w", name, err)
-			}
-			d.mu.found[e.Name] = &Found{Files: files, RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}
 		}
 	}
-	return nil
+	return d.listLogs()
+}
+
+// listWidth is how many logs' directories are listed at the same time.
+const listWidth = 8
+
+// listLogs lists the files of every log that was found.
+func (d *Dir) listLogs() error {
+	names := slices.Collect(maps.Keys(d.mu.found))
+	return d.syncer.spread(len(names), min(listWidth, len(names)), func(i int) error {
+		name := filepath.Join(d.path, names[i])
+		files, err := d.fs.ReadDir(name)
+		if err != nil {
+			return fmt.Errorf("log directory %s: %w", name, err)
+		}
+		d.mu.found[names[i]].Files = files
+		return nil
+	})
 }
 
 func (d *Dir) loadCheckpoints() error {

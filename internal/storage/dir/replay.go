@@ -37,6 +37,16 @@ type replayer struct {
 	open   map[string]vfs.File
 	writes int
 	strays []stray
+	whole  []byte // of one frame
+	have   []byte // what a segment has where a frame has something for it
+}
+
+// room returns n bytes of a buffer that is used again.
+func room(buf *[]byte, n int64) []byte {
+	if int64(cap(*buf)) < n {
+		*buf = make([]byte, max(n, 2*int64(cap(*buf))))
+	}
+	return (*buf)[:n]
 }
 
 // stray is a frame behind the end of a half's chain: a later frame of a round that a crash tore, one of an earlier life of the half, or one whose predecessor is damaged.
@@ -138,7 +148,7 @@ func (p *replayer) read(half int) (chain, error) {
 }
 
 func (p *replayer) holds(f framed, at int64) (bool, error) {
-	whole := make([]byte, f.length)
+	whole := room(&p.whole, f.length)
 	if _, err := p.file.ReadAt(whole, at); err != nil {
 		return false, err
 	}
@@ -207,7 +217,7 @@ func (p *replayer) apply(chains []chain, oldest uint64) error {
 					return fmt.Errorf("frame %d is damaged, and needed: acknowledged records may be in it; check the disk, and restore the file or remove it to go on without", expect)
 				}
 				expect++
-				whole := make([]byte, f.length)
+				whole := room(&p.whole, f.length)
 				if _, err := p.file.ReadAt(whole, at); err != nil {
 					return err
 				}
@@ -242,7 +252,7 @@ func (p *replayer) write(w journaled) error {
 		return nil
 	}
 	p.writes++
-	have := make([]byte, len(w.data))
+	have := room(&p.have, int64(len(w.data)))
 	n, err := f.ReadAt(have, w.at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -254,6 +264,9 @@ func (p *replayer) write(w journaled) error {
 	return err
 }
 
+// replaySyncs is how many files are synced at the same time while nobody else wants the disk.
+const replaySyncs = 16
+
 func (p *replayer) sync() error {
 	files := make([]syncFile, 0, len(p.open))
 	for _, f := range p.open {
@@ -261,7 +274,7 @@ func (p *replayer) sync() error {
 			files = append(files, syncFile{file: f})
 		}
 	}
-	return p.dir.syncer.files(files)
+	return (&syncer{p.dir, max(replaySyncs, p.dir.syncer.width)}).files(files)
 }
 
 func (p *replayer) close() error {

@@ -76,7 +76,7 @@ type Log struct {
 	exists        bool  // the log's directory is there
 	leaving       bool  // Prepare saw that it is closed or deleted
 	prepared      *cut  // the cut that Prepare saw
-	revived       bool  // it was found after a crash: nothing is known to be synced, not even its name
+	revived       bool  // it was found after a crash, and nothing proves that its name and those of its segments are synced
 	recorded      int64 // recovery point in the checkpoint on disk
 	recordedClean int64 // cleaned offset in the checkpoint on disk
 	swapsAdmitted int   // how many Prepare let through

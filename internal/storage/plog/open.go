@@ -30,8 +30,12 @@ func Open(d *dir.Dir, name string, id model.TopicID, cfg *Config) (*Log, error) 
 		return nil, err
 	}
 	l.opened.Store(true)
-	if (l.early || l.synced.Load() < l.end.Load()) && l.Err() == nil {
-		l.dirty() // what recovery kept is synced before it counts
+	switch {
+	case l.Err() != nil:
+	case l.early:
+		l.dirty()
+	case l.revived || l.synced.Load() < l.end.Load():
+		d.Revive(l, &l.place) // what recovery kept is synced before it counts
 	}
 	return l, nil
 }
@@ -77,7 +81,7 @@ func (l *Log) load(found *dir.Found) error {
 	}
 	l.exists = true
 	l.gaps.Store(found.Cleaned > 0)
-	l.revived = !found.Clean
+	l.revived = !found.Clean && !named(st, found)
 	l.recorded = max(0, found.RecoveryPoint)
 	files, err := l.inventory(found)
 	if err != nil {
@@ -93,6 +97,19 @@ func (l *Log) load(found *dir.Found) error {
 	m := l.mu.writtenMark
 	l.openEnd, l.openBase, l.openPosition = m.offset, m.base, m.at
 	return nil
+}
+
+// named tells whether the names of a log and of its segments are on the disk for certain: the manifest knows a synced part of it, which it never had before they were, and no
+// segment that came later.
+func named(st *logState, found *dir.Found) bool {
+	if st == nil || found.RecoveryPoint <= 0 {
+		return false
+	}
+	last := st.segments[len(st.segments)-1].base
+	return !slices.ContainsFunc(found.Files, func(f vfs.DirEntry) bool {
+		base, ok := offsetOf(f.Name, logSuffix)
+		return ok && base > last
+	})
 }
 
 // onlySnapshots tells whether a directory has snapshots of the metadata (*.checkpoint) and no segment.

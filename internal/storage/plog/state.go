@@ -55,7 +55,9 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	e.HighWatermark = l.CheckpointedHighWatermark()
 	e.RecoveryPoint = l.mu.syncedMark.offset
 	if needs&dir.NeedRecovery != 0 {
-		e.State = l.encodeStateLocked()
+		if !l.revived { // else whoever reads it would take its names for synced
+			e.State = l.encodeStateLocked()
+		}
 		l.recorded = e.RecoveryPoint
 	}
 }
