@@ -306,4 +306,3 @@ func watchHealth(address string) func() phases {
 	}()
 	return func() phases { close(stop); return <-done }
 }
-
