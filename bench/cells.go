@@ -55,6 +55,7 @@ type cell struct {
 	// Instead of a job.
 	processes bool // start, stop and rest
 	topics    int
+	cleaning  *cleaning
 }
 
 const basePartitions = 6
@@ -99,6 +100,12 @@ var cells = []cell{
 	{
 		name: "topics", title: "create 1,000 topics x 10 partitions, 100 topics a request, until the last one acknowledges; then at rest", topics: 1000, sides: []side{ottlaSynced, kafkaDefault},
 		columns: []column{colAnswered, colCreated, colTopicsRSS, colPerPartition}, goals: []goal{{column: colCreated, atMost: true, value: 10}},
+	},
+	{
+		name: "clean", title: "compaction of 400 MB: 200-byte records of 100,000 keys, 64 a batch, one in fifty a tombstone; from the order until the log is clean",
+		cleaning: &cleaning{bytes: 400 << 20, keys: 100_000, valueBytes: 200}, sides: []side{ottlaSynced, kafkaDefault},
+		columns: []column{colCleaned, colCleanCPU, colLeftBytes, colLeft, colFingerprint, colRSS},
+		goals:   []goal{{column: colCleanCPU, atMost: true, value: 0.5, row: "Ottla", of: "Kafka"}},
 	},
 	{
 		name: "partitions", title: "one-record requests (100 B), acks=all, synced, 64 connections x 1 in flight, to 1 and to 10,000 partitions in turn", rounds: 2,

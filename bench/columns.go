@@ -28,6 +28,11 @@ const (
 	colRSS          column = "RSS MiB"
 	colWritten      column = "written/byte"
 	colFlushes      column = "disk flushes/s"
+	colCleaned      column = "clean after s"
+	colCleanCPU     column = "CPU s/GB cleaned"
+	colLeftBytes    column = "bytes left"
+	colLeft         column = "records left"
+	colFingerprint  column = "their fingerprint"
 	colOthers       column = "others' CPU %"
 	colStart        column = "start ms"
 	colAccept       column = "port open ms"
@@ -65,7 +70,7 @@ func group(s string) string {
 
 // comparable columns get a ratio; the others describe the run.
 func (c column) comparable() bool {
-	return c != colOthers && c != colThreads && c != colLate99
+	return c != colFingerprint && c != colOthers && c != colThreads && c != colLate99
 }
 
 func (g goal) met(v float64) bool {

@@ -203,6 +203,9 @@ func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
 
 // measure runs one cell against one broker and records its figures.
 func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) error {
+	if c.cleaning != nil {
+		return b.clean(ctx, target, c, s)
+	}
 	if c.topics > 0 {
 		f, err := b.createMany(ctx, target, c.topics)
 		if err == nil {

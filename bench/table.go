@@ -167,7 +167,7 @@ func (b *bench) markdown(w io.Writer, m machine, command string) {
 		}
 		fmt.Fprintln(w)
 		for _, s := range c.sides {
-			if len(b.results[c.name][s.name]) > 0 && !c.processes && c.topics == 0 {
+			if len(b.results[c.name][s.name]) > 0 && !c.processes && c.topics == 0 && c.cleaning == nil {
 				fmt.Fprintf(w, "* %s: %s\n", s.name, s.promise)
 			}
 		}

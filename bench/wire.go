@@ -62,6 +62,12 @@ func buildBatch(batchBytes, valueBytes int, stampMs int64) (batch []byte, record
 		b = append(append(b, record...), body...)
 		records++
 	}
+	sealBatch(b, records, stampMs)
+	return b, records
+}
+
+// sealBatch fills in the header of a batch whose records stand behind it.
+func sealBatch(b []byte, records int, stampMs int64) {
 	big := binary.BigEndian
 	big.PutUint32(b[batchLengthAt:], uint32(len(b)-batchOverheadBytes))
 	big.PutUint32(b[12:], ^uint32(0)) // leader epoch: the broker's to set
@@ -74,7 +80,6 @@ func buildBatch(batchBytes, valueBytes int, stampMs int64) (batch []byte, record
 	big.PutUint32(b[53:], ^uint32(0))
 	big.PutUint32(b[57:], uint32(records))
 	big.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
-	return b, records
 }
 
 func formatter() *kmsg.RequestFormatter {
