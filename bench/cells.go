@@ -150,9 +150,11 @@ type pace struct {
 	maxBytes int64         // of one measurement
 	prewarm  int64         // bytes of memory touched before a large cell
 	limit    time.Duration // for everything
+	clean    int64         // the part of the cleaning cell's bytes, one in so many
+	most     int32         // partitions: rows of topics with more are left out
 }
 
 var (
-	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 45 * time.Minute}
-	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute}
+	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 60 * time.Minute, clean: 1, most: 1 << 20}
+	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute, clean: 8, most: 1000}
 )

@@ -21,7 +21,7 @@ type cleaning struct {
 
 const (
 	cleanBatchRecords = 64
-	cleanSegmentBytes = 32 << 20
+	cleanSegmentBytes = 8 << 20
 	cleanTimeout      = 3 * time.Minute
 	cleanStill        = 3 * time.Second // without a change of its size a log counts as clean
 	fetchCleanBytes   = 8 << 20
@@ -29,12 +29,14 @@ const (
 
 // clean writes a log, has it compacted and looks at what that cost from the order until the log's size moved last. What is left must be the same on every side.
 func (b *bench) clean(ctx context.Context, target *broker, c *cell, s *side) error {
-	warm := *c.cleaning
+	load := *c.cleaning
+	load.bytes /= b.pace.clean
+	warm := load
 	warm.bytes /= 4
 	if _, err := b.cleanOnce(ctx, target, &warm); err != nil { // for the control's compiler
 		return fmt.Errorf("warm up: %w", err)
 	}
-	f, err := b.cleanOnce(ctx, target, c.cleaning)
+	f, err := b.cleanOnce(ctx, target, &load)
 	if err != nil {
 		return err
 	}

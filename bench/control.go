@@ -121,6 +121,24 @@ func (c *control) createTopics(names []string, partitions int32, configs map[str
 	return out, nil
 }
 
+// addPartitions gives a topic as many partitions as t says.
+func (c *control) addPartitions(t topic) error {
+	r := kmsg.NewPtrCreatePartitionsRequest()
+	r.SetVersion(3)
+	r.TimeoutMillis = 50_000
+	r.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: t.Name, Count: t.Partitions}}
+	response, err := c.ask(r)
+	if err != nil {
+		return err
+	}
+	for _, answer := range response.(*kmsg.CreatePartitionsResponse).Topics {
+		if answer.ErrorCode != 0 {
+			return &refusedError{"add partitions to " + t.Name, answer.ErrorCode}
+		}
+	}
+	return nil
+}
+
 func (c *control) deleteTopic(t topic) error {
 	r := kmsg.NewPtrDeleteTopicsRequest()
 	r.SetVersion(6)
