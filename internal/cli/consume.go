@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -36,7 +35,7 @@ func (s *shell) consumeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "consume TOPIC…", Short: "Print records, now and as they come",
 		Long: `Print the records of topics: from the end on, or from where --from says. With --group the group's committed offsets come first, --from is for partitions
-without one, and what was printed is committed. With --follow=false the verb ends where the topics ended when it began.
+without one; where it begins and what was printed is committed. With --follow=false the verb ends where the topics ended when it began.
 
 Positions: ` + positionForms + `.
 
@@ -142,7 +141,8 @@ type consumption struct {
 	shell   *shell
 	flags   *consumeFlags
 	cluster *cluster
-	ends    *endTracker // nil when the run follows
+	member  atomic.Pointer[kgo.Client] // of a group: the client of cluster, which calls back before that is known
+	ends    *endTracker                // nil when the run follows
 	out     *bufio.Writer
 	line    []byte
 	printed atomic.Int64
@@ -207,11 +207,16 @@ func (run *consumption) groupOptions(topics []string) []kgo.Opt {
 				run.ends.revoke(lost)
 			}
 		}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, client *kgo.Client, gained map[string][]int32) {
+			run.member.Store(client)
+			if run.ends != nil {
+				run.ends.assign(gained)
+			}
+		}),
+		kgo.AdjustFetchOffsetsFn(run.beginGroup),
 	}
 	if run.ends != nil {
-		options = append(options, kgo.AdjustFetchOffsetsFn(run.ends.adjust),
-			kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, gained map[string][]int32) { run.ends.assign(gained) }),
-			kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { run.ends.revoke(lost) }))
+		options = append(options, kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { run.ends.revoke(lost) }))
 	}
 	return options
 }
@@ -380,36 +385,13 @@ func (p position) begin(start, end, timed int64) int64 {
 
 // trackEnds notes where partitions end, and where consuming them begins.
 func (c *cluster) trackEnds(ctx context.Context, partitions map[string][]int32, f *consumeFlags) (*endTracker, error) {
-	topics := inNameOrder(partitions)
-	list := c.admin.ListEndOffsets
-	if f.readCommitted {
-		list = c.admin.ListCommittedOffsets
-	}
-	ends, err := list(ctx, topics...)
+	spans, err := f.spans(ctx, c.admin, partitions)
 	if err != nil {
 		return nil, err
 	}
-	starts, err := c.admin.ListStartOffsets(ctx, topics...)
-	if err != nil {
-		return nil, err
-	}
-	timed := kadm.ListedOffsets{}
-	if f.position.anchor == atTime {
-		if timed, err = c.admin.ListOffsetsAfterMilli(ctx, f.position.millis, topics...); err != nil {
-			return nil, err
-		}
-	}
-	t := newEndTracker(f.position.kgoOffset())
-	for topic, list := range partitions {
-		for _, p := range list {
-			start, _ := starts.Lookup(topic, p)
-			end, _ := ends.Lookup(topic, p)
-			at, _ := timed.Lookup(topic, p)
-			if err := errors.Join(start.Err, end.Err, at.Err); err != nil {
-				return nil, answerError(fmt.Sprintf("partition %s-%d", topic, p), err, "")
-			}
-			t.add(topic, p, f.position.begin(start.Offset, end.Offset, at.Offset), end.Offset)
-		}
+	t := newEndTracker()
+	for key, at := range spans {
+		t.add(key.topic, key.partition, at.begin, at.end)
 	}
 	if f.group == "" {
 		t.assignAll()

@@ -10,8 +10,6 @@ import (
 // endTracker knows when a run that does not follow is done: every partition that it reads has reached the end that it had at the start. In a group it learns
 // from the assignment which partitions those are and where they begin.
 type endTracker struct {
-	uncommitted kgo.Offset // what the client takes for a partition without a committed offset
-
 	mu struct {
 		sync.Mutex
 		known    map[partitionKey]*tracked
@@ -32,8 +30,8 @@ type tracked struct{ next, begin, end int64 }
 // unknownNext is the next offset between an assignment and the fetch of its committed offsets.
 const unknownNext = -1
 
-func newEndTracker(uncommitted kgo.Offset) *endTracker {
-	t := &endTracker{uncommitted: uncommitted}
+func newEndTracker() *endTracker {
+	t := &endTracker{}
 	t.mu.known, t.mu.assigned, t.mu.wake = map[partitionKey]*tracked{}, map[partitionKey]bool{}, func() {}
 	return t
 }
@@ -67,24 +65,18 @@ func (t *endTracker) assign(partitions map[string][]int32) {
 	t.mu.wake()
 }
 
-// adjust sees the offsets that the client is about to fetch from, and leaves them as they are.
-func (t *endTracker) adjust(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// place notes the offsets that the client is about to fetch from.
+func (t *endTracker) place(offsets map[string]map[int32]kgo.Offset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for topic, partitions := range offsets {
 		for partition, offset := range partitions {
-			at := t.mu.known[partitionKey{topic, partition}]
-			if at == nil {
-				continue
-			}
-			at.next = at.begin
-			if exact := offset.EpochOffset().Offset; offset.WithEpoch(-1) != t.uncommitted.WithEpoch(-1) && exact >= 0 {
-				at.next = exact
+			if at := t.mu.known[partitionKey{topic, partition}]; at != nil {
+				at.next = offset.EpochOffset().Offset
 			}
 		}
 	}
 	t.mu.wake()
-	return offsets, nil
 }
 
 // revoke forgets partitions that go to other members.

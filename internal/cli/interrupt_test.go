@@ -54,6 +54,32 @@ func TestMemberCommitsNothingBeyondMaxMessages(t *testing.T) {
 	}
 }
 
+// A group that begins at the end goes on there: what comes between two runs is read by the second, although the first has printed nothing. Kafka's console consumer
+// does the same.
+func TestGroupGoesOnWhereItBegan(t *testing.T) {
+	bootstrap := openNode(t)
+	succeed(t, bootstrap, "", "topic", "create", "jobs", "-p", "2")
+	succeed(t, bootstrap, "1\n2\n", "produce", "jobs", "-p", "0")
+	const note = `group "workers" had no committed offsets and begins at the end, behind 2 records;`
+	if got := succeed(t, bootstrap, "", "consume", "jobs", "--group", "workers", "--follow=false"); got.out != "" || !strings.Contains(got.err, note) {
+		t.Errorf("the first run prints %q and says\n%s", got.out, got.err)
+	}
+	succeed(t, bootstrap, "3\n", "produce", "jobs", "-p", "0")
+	succeed(t, bootstrap, "4\n", "produce", "jobs", "-p", "1")
+	got := succeed(t, bootstrap, "", "consume", "jobs", "--group", "workers", "--follow=false")
+	if lines := strings.Fields(got.out); len(lines) != 2 || !strings.Contains(got.out, "3") || !strings.Contains(got.out, "4") || strings.Contains(got.err, "begins at the end") {
+		t.Errorf("the second run prints %q and says\n%s", got.out, got.err)
+	}
+	c := start(t, bootstrap, nil, "consume", "jobs", "--group", "others")
+	c.err.await(t, `group "others" had no committed offsets and begins at the end, behind 4 records;`)
+	c.interrupt()
+	c.wait()
+	succeed(t, bootstrap, "5\n", "produce", "jobs", "-p", "0")
+	if got := succeed(t, bootstrap, "", "consume", "jobs", "--group", "others", "--follow=false"); got.out != "5\n" {
+		t.Errorf("after an interrupt before any record: %q\n%s", got.out, got.err)
+	}
+}
+
 // A reader that goes away ends the verb quietly, and the group is left; what could not be written is not committed.
 func TestClosedOutputLeavesTheGroup(t *testing.T) {
 	bootstrap := openNode(t)

@@ -310,8 +310,7 @@ func TestDialerTellsChanges(t *testing.T) {
 }
 
 func TestEndTracker(t *testing.T) {
-	start := kgo.NewOffset().AtStart()
-	tracker := newEndTracker(start)
+	tracker := newEndTracker()
 	tracker.add("a", 0, 0, 3)
 	tracker.add("a", 1, 5, 5)
 	done := func() bool {
@@ -329,9 +328,8 @@ func TestEndTracker(t *testing.T) {
 	if done() {
 		t.Error("done before the committed offsets are known")
 	}
-	if _, err := tracker.adjust(t.Context(), map[string]map[int32]kgo.Offset{"a": {0: kgo.NewOffset().At(1).WithEpoch(4), 1: start, 7: start}}); err != nil {
-		t.Fatal(err)
-	}
+	at := func(offset int64) kgo.Offset { return kgo.NewOffset().At(offset).WithEpoch(4) }
+	tracker.place(map[string]map[int32]kgo.Offset{"a": {0: at(1), 1: at(5), 7: at(0)}})
 	if done() {
 		t.Error("done with two records left")
 	}
@@ -353,17 +351,11 @@ func TestEndTracker(t *testing.T) {
 	}
 }
 
-// What tells uncommitted partitions from committed ones is that the client passes its start offset on as it is.
-func TestEndTrackerKnowsEveryStart(t *testing.T) {
+func TestUncommittedPartitions(t *testing.T) {
 	for _, p := range []position{{anchor: atStart}, {anchor: atStart, shift: 2}, {anchor: atEnd}, {anchor: atEnd, shift: -3}, {anchor: atOffset, offset: 4}, {anchor: atTime, millis: 1700000000000}} {
-		tracker := newEndTracker(p.kgoOffset())
-		tracker.add("a", 0, 6, 10)
-		tracker.assign(map[string][]int32{"a": {0}})
-		if _, err := tracker.adjust(t.Context(), map[string]map[int32]kgo.Offset{"a": {0: p.kgoOffset()}}); err != nil {
-			t.Fatal(err)
-		}
-		if got := tracker.mu.known[partitionKey{"a", 0}].next; got != 6 {
-			t.Errorf("%+v begins at %d", p, got)
+		got := uncommitted(map[string]map[int32]kgo.Offset{"a": {0: p.kgoOffset(), 1: kgo.NewOffset().At(7).WithEpoch(2)}}, p)
+		if len(got) != 1 || !slices.Equal(got["a"], []int32{0}) {
+			t.Errorf("%+v: %v", p, got)
 		}
 	}
 }
