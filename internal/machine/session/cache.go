@@ -13,7 +13,8 @@ const (
 	FinalEpoch   = -1 // ends the session named, if any, and asks for none
 )
 
-// MaxPartitions bounds the partitions of all sessions of a cache together, about 100 bytes each.
+// MaxPartitions bounds the partitions of all sessions of a cache together, about 100 bytes each. A long name counts like several: nobody has looked yet whether there is
+// such a topic, and a name that a client makes up may have 32 KB.
 const MaxPartitions = 1 << 20
 
 // Cache holds the sessions of a broker.
@@ -27,7 +28,7 @@ type Cache struct {
 	newest     *session
 	forAny     evictables // what anyone may evict
 	forFollow  evictables // what a follower may evict
-	partitions int        // slots of all sessions
+	partitions int        // what all sessions cost: their slots, and more for long names
 	evictions  int64
 }
 
@@ -108,19 +109,19 @@ func (c *Cache) Begin(nowMs int64, r *Request, buffer []Partition) (Context, mod
 
 // update takes in the changes of an incremental request. It is false when the cache cannot hold them.
 func (c *Cache) update(s *session, r *Request) bool {
-	before := len(s.entries)
+	before := s.cost()
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
 		s.put(p.Topic, p.Partition, p.Fetch)
-		if c.partitions+len(s.entries)-before > c.maxPartitions {
-			c.partitions += len(s.entries) - before
+		if c.partitions+s.cost()-before > c.maxPartitions {
+			c.partitions += s.cost() - before
 			return false
 		}
 	}
 	for i := range r.Forgotten {
 		s.forget(r.Forgotten[i].Topic, r.Forgotten[i].Partition)
 	}
-	c.partitions += len(s.entries) - before
+	c.partitions += s.cost() - before
 	return true
 }
 
@@ -170,7 +171,7 @@ func (c *Cache) Evictions() int64 { return c.evictions }
 // create makes a session of a full fetch, if there is room; its id is 0 otherwise.
 func (c *Cache) create(nowMs int64, ctx *Context, results []Result, id int32) int32 {
 	size := len(ctx.Partitions)
-	if id <= 0 || c.sessions[id] != nil || c.partitions+size > c.maxPartitions {
+	if id <= 0 || c.sessions[id] != nil || c.partitions+size+namesCost(ctx.Partitions) > c.maxPartitions {
 		return 0
 	}
 	if len(c.sessions) >= c.slots && !c.evict(nowMs, ctx.follower, size) {
@@ -183,7 +184,7 @@ func (c *Cache) create(nowMs int64, ctx *Context, results []Result, id int32) in
 		slot := s.put(p.Topic, p.Partition, p.Fetch)
 		s.entries[slot].news(&results[i])
 	}
-	c.partitions += len(s.entries)
+	c.partitions += s.cost()
 	c.sessions[id] = s
 	c.touch(s, nowMs)
 	return id
@@ -253,7 +254,7 @@ func (c *Cache) remove(s *session) {
 	c.unlink(s)
 	c.forAny.remove(s)
 	c.forFollow.remove(s)
-	c.partitions -= len(s.entries)
+	c.partitions -= s.cost()
 	delete(c.sessions, s.id)
 }
 

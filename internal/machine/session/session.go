@@ -18,6 +18,7 @@ type session struct {
 	free    int32 // slots to use again
 	freeT   int32 // topic slots to use again
 	size    int   // partitions
+	weight  int   // of the topics' names
 
 	older, newer *session // in the order of last use
 	anyPlace     int      // in the heap of what anyone may evict, plus one
@@ -75,7 +76,24 @@ func (s *session) newTopic(t Topic) int32 {
 		s.topics = append(s.topics, topicSlot{topic: t})
 	}
 	s.names[t] = ti
+	s.weight += nameCost(t)
 	return ti
+}
+
+// cost is what the session takes of Cache.maxPartitions.
+func (s *session) cost() int { return len(s.entries) + s.weight }
+
+// nameCost is what a name takes in place of partitions.
+func nameCost(t Topic) int { return len(t.Name) / 128 }
+
+// namesCost is what the names of a request take at most.
+func namesCost(partitions []Partition) (cost int) {
+	for i := range partitions {
+		if i == 0 || partitions[i].Topic != partitions[i-1].Topic {
+			cost += nameCost(partitions[i].Topic)
+		}
+	}
+	return cost
 }
 
 func (s *session) forget(t Topic, partition int32) {
@@ -94,6 +112,7 @@ func (s *session) forget(t Topic, partition int32) {
 	s.size--
 	if s.topics[ti].count--; s.topics[ti].count == 0 {
 		delete(s.names, t)
+		s.weight -= nameCost(t)
 		s.topics[ti] = topicSlot{count: s.freeT}
 		s.freeT = ti
 	}
