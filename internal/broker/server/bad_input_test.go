@@ -30,8 +30,8 @@ func TestBadInputClosesTheConnectionWithOneLine(t *testing.T) {
 		why   reason
 		line  []string
 	}{
-		{"TLS", []byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc}, closedForeign, []string{"TLS handshake", "source=127.0.0.1", "listener=PLAINTEXT"}},
-		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), closedForeign, []string{"HTTP request", "GET "}},
+		{"TLS", []byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc}, closedForeign, []string{"TLS handshake", "security.protocol=PLAINTEXT", "source=127.0.0.1", "listener=PLAINTEXT"}},
+		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), closedForeign, []string{"HTTP request", "GET ", "ottla.admin.listener"}},
 		{"HTTP POST", []byte("POST /topics HTTP/1.1\r\n\r\n"), closedForeign, []string{"HTTP request"}},
 		{"HTTP/2", []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), closedForeign, []string{"HTTP/2 request"}},
 		{"SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), closedForeign, []string{"SSH"}},
