@@ -55,4 +55,5 @@ var scenarios = []scenario{
 	{"quotas-scram", quotasAndSCRAM},
 	{"sasl", sasl},
 	{"describe-quorum", describeQuorum},
+	{"odd-requests", oddRequests},
 }

@@ -129,13 +129,14 @@ func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
 			err := refused
 			target := topic.Partition(in.Index)
 			switch {
-			case err != nil:
-			case topic != nil && model.IsInternal(topic.Name) && clientID != adminClient:
-				err = model.InvalidTopicException
+			case refused != nil && p.req.TransactionalID != nil:
 			case target == nil && topic != nil:
 				err = model.UnknownTopicOrPartition
 			case target == nil:
 				err = unknown
+			case refused != nil:
+			case model.IsInternal(topic.Name) && clientID != adminClient:
+				err = model.InvalidTopicException
 			default:
 				err = p.append(target, in.Records, slot, answer)
 			}

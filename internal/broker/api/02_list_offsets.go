@@ -45,6 +45,9 @@ func (b *Broker) listOffsets(r *server.Request, req *kmsg.ListOffsetsRequest) se
 		}
 		places := map[string]int{} // of the topics in the answer
 		for _, t := range req.Topics {
+			if len(t.Partitions) == 0 {
+				continue
+			}
 			at, ok := places[t.Topic]
 			if !ok {
 				at = len(resp.Topics)

@@ -22,12 +22,12 @@ func (b *Broker) offsetCommit(r *server.Request, req *kmsg.OffsetCommitRequest) 
 	var sent [][]*kmsg.OffsetCommitResponseTopicPartition // of each topic of the input, where its partitions are answered
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, 0, len(req.Topics))
 	for _, t := range req.Topics {
-		if len(t.Partitions) == 0 {
-			continue
+		topic, unknown := lookup(image, t.Topic, t.TopicID, req.Version >= 10)
+		if len(t.Partitions) == 0 && unknown == model.None {
+			continue // Kafka's answer has it when there is no such topic
 		}
 		out := kmsg.NewOffsetCommitResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, unknown := lookup(image, t.Topic, t.TopicID, req.Version >= 10)
 		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
 		var commit group.CommitTopic
 		var places []*kmsg.OffsetCommitResponseTopicPartition

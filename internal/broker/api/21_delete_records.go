@@ -57,26 +57,35 @@ func (b *Broker) deleteRecords(r *server.Request, req *kmsg.DeleteRecordsRequest
 // deletions finds the partitions, lays out the answer, and judges what can be judged at once.
 func (b *Broker) deletions(req *kmsg.DeleteRecordsRequest, resp *kmsg.DeleteRecordsResponse, admin bool) []deletion {
 	var deletions []deletion
+	places := map[string]int{}             // of the topics in the answer
+	last := map[model.TopicPartition]int{} // of those that name one partition the last counts, as in Kafka
 	for _, t := range req.Topics {
 		topic := b.Partitions.Topic(t.Topic)
-		out := kmsg.NewDeleteRecordsResponseTopic()
-		out.Topic = t.Topic
-		last := make(map[int32]int, len(t.Partitions)) // of those that name one partition the last counts, as in Kafka
-		for i, asked := range t.Partitions {
-			last[asked.Partition] = i
-		}
-		for i, asked := range t.Partitions {
-			if last[asked.Partition] != i {
+		for _, asked := range t.Partitions {
+			at, ok := places[t.Topic]
+			if !ok {
+				at = len(resp.Topics)
+				places[t.Topic] = at
+				out := kmsg.NewDeleteRecordsResponseTopic()
+				out.Topic = t.Topic
+				resp.Topics = append(resp.Topics, out)
+			}
+			d := deletion{topic: at, target: topic.Partition(asked.Partition), offset: asked.Offset}
+			d.err = d.admit(model.IsInternal(t.Topic) && !admin)
+			id := model.TopicPartition{Topic: t.Topic, Partition: asked.Partition}
+			if before, twice := last[id]; twice {
+				d.part = deletions[before].part
+				deletions[before] = d
 				continue
 			}
+			out := &resp.Topics[at]
+			d.part = len(out.Partitions)
 			part := kmsg.NewDeleteRecordsResponseTopicPartition()
 			part.Partition = asked.Partition
-			d := deletion{topic: len(resp.Topics), part: len(out.Partitions), target: topic.Partition(asked.Partition), offset: asked.Offset}
-			d.err = d.admit(model.IsInternal(t.Topic) && !admin)
 			out.Partitions = append(out.Partitions, part)
+			last[id] = len(deletions)
 			deletions = append(deletions, d)
 		}
-		resp.Topics = append(resp.Topics, out)
 	}
 	return deletions
 }

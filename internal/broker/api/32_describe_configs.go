@@ -25,9 +25,9 @@ func (b *Broker) describeConfigs(r *server.Request, req *kmsg.DescribeConfigsReq
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	refused, left := refusalsOf(r), b.room()
 	return laterWithin(resp, left, func(<-chan struct{}) {
-		image := b.Image()
+		image, unknown := b.Image(), unknownResource(req)
 		for _, asked := range req.Resources {
-			out := b.describedResource(image, asked, req, left)
+			out := b.describedResource(image, asked, req, left, unknown)
 			refused.complain(out.ErrorCode, out.ErrorMessage, slog.String("resource", out.ResourceName))
 			resp.Resources = append(resp.Resources, out)
 		}
@@ -35,15 +35,18 @@ func (b *Broker) describeConfigs(r *server.Request, req *kmsg.DescribeConfigsReq
 }
 
 // describedResource describes one resource, if there is room for it.
-func (b *Broker) describedResource(image *meta.Image, asked kmsg.DescribeConfigsRequestResource, req *kmsg.DescribeConfigsRequest, r *room) kmsg.DescribeConfigsResponseResource {
+func (b *Broker) describedResource(image *meta.Image, asked kmsg.DescribeConfigsRequestResource, req *kmsg.DescribeConfigsRequest, r *room, unknown error) kmsg.DescribeConfigsResponseResource {
 	out := kmsg.NewDescribeConfigsResponseResource()
 	out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
 	out.ErrorMessage, out.Configs = new(""), []kmsg.DescribeConfigsResponseResourceConfig{}
 	var entries []config.Entry
 	var err error
-	if r.full() {
+	switch {
+	case unknown != nil:
+		err = unknown
+	case r.full():
 		err = r.refusal()
-	} else {
+	default:
 		entries, err = b.configEntries(image, asked)
 	}
 	wanted := make(map[string]bool, len(asked.ConfigNames))
@@ -120,7 +123,19 @@ func (b *Broker) configEntries(image *meta.Image, asked kmsg.DescribeConfigsRequ
 		}
 		return config.DescribeClientMetrics(image.Config(meta.ClientMetricsResource, name)), nil
 	}
-	return nil, &model.Error{Code: model.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(asked.ResourceType))}
+	panic("BUG: api: a resource of a type that was not checked")
+}
+
+// unknownResource tells what is wrong with a request that names a resource of a type which nobody knows. As in Kafka, nothing of it is answered then.
+func unknownResource(req *kmsg.DescribeConfigsRequest) error {
+	for _, asked := range req.Resources {
+		switch config.Resource(asked.ResourceType) {
+		case config.TopicResource, config.BrokerResource, config.LoggerResource, config.GroupResource, config.ClientMetricsResource:
+		default:
+			return &model.Error{Code: model.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(asked.ResourceType))}
+		}
+	}
+	return nil
 }
 
 // checkSelf refuses a broker id that is not this node's.

@@ -34,14 +34,14 @@ func quotaRefusal(components []kmsg.DescribeClientQuotasRequestComponent) (model
 			return model.InvalidRequest, "a filter has an empty entity type"
 		case seen[c.EntityType]:
 			return model.InvalidRequest, "entity type '" + c.EntityType + "' is named twice"
+		case c.EntityType != "user" && c.EntityType != "client-id" && c.EntityType != "ip":
+			return model.UnsupportedVersion, "there are no quotas for '" + c.EntityType + "': user, client-id and ip have them"
 		case c.MatchType < matchExact || c.MatchType > matchAny:
 			return model.InvalidRequest, "the match type of '" + c.EntityType + "' must be 0 (exact), 1 (default) or 2 (any)"
 		case c.MatchType == matchExact && c.Match == nil:
 			return model.InvalidRequest, "an exact match of '" + c.EntityType + "' needs a name"
 		case c.MatchType != matchExact && c.Match != nil:
 			return model.InvalidRequest, "only an exact match of '" + c.EntityType + "' may have a name"
-		case c.EntityType != "user" && c.EntityType != "client-id" && c.EntityType != "ip":
-			return model.UnsupportedVersion, "there are no quotas for '" + c.EntityType + "': user, client-id and ip have them"
 		}
 		seen[c.EntityType] = true
 	}

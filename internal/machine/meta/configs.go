@@ -90,8 +90,9 @@ func (m *Machine) alterConfigs(recs *records, in AlterConfigs) AlterConfigsReply
 }
 
 func (m *Machine) alterResource(recs *records, a AlterResource) Result {
-	if r := m.checkResource(a.Resource); r.Code != model.None {
-		return r
+	missing := m.checkResource(a.Resource)
+	if missing.Code != model.None && missing.Code != model.UnknownTopicOrPartition {
+		return missing
 	}
 	old := m.ahead.image.Config(a.Type, a.Name)
 	current := old
@@ -104,6 +105,9 @@ func (m *Machine) alterResource(recs *records, a AlterResource) Result {
 	}
 	if err := m.opts.ValidateConfig(a.Resource, now); err != nil {
 		return resultOf(err)
+	}
+	if missing.Code != model.None { // Kafka judges the values before it looks for the topic
+		return missing
 	}
 	recs.setConfigs(a.Resource, old, now)
 	return Result{}
