@@ -95,14 +95,15 @@ var (
 
 // Compaction.
 var (
-	CleanerDirtyBytes   = family(GaugeKind, Bytes, "ottla_log_cleaner_dirty_bytes", "Bytes of compacted topics that the cleaner may look at and has not, as of its last look.")
-	CleanerDirtyRatio   = family(GaugeKind, Things, "ottla_log_cleaner_max_dirty_ratio", "The greatest share of such bytes in one log, as of the cleaner's last look.")
-	CleanerIdleSeconds  = family(GaugeKind, Seconds, "ottla_log_cleaner_idle_seconds", "Time since a log was last cleaned, or since the start.")
-	CleanerRuns         = family(CounterKind, Things, "ottla_log_cleaner_runs_total", "Logs cleaned.")
-	CleanerSeconds      = family(HistogramKind, Seconds, "ottla_log_cleaner_run_seconds", "Time that cleaning one log took.")
-	CleanerReadBytes    = family(CounterKind, Bytes, "ottla_log_cleaner_read_bytes_total", "Bytes that the cleaner read.")
-	CleanerWrittenBytes = family(CounterKind, Bytes, "ottla_log_cleaner_written_bytes_total", "Bytes that the cleaner wrote.")
-	CleanerUncleanable  = family(GaugeKind, Things, "ottla_log_cleaner_uncleanable_partitions", "Partitions that the cleaner leaves alone because cleaning them failed; the log says why.", "dir")
+	CleanerDirtyBytes       = family(GaugeKind, Bytes, "ottla_log_cleaner_dirty_bytes", "Bytes of compacted topics that the cleaner may look at and has not, as of its last look.")
+	CleanerDirtyRatio       = family(GaugeKind, Things, "ottla_log_cleaner_max_dirty_ratio", "The greatest share of such bytes in one log, as of the cleaner's last look.")
+	CleanerIdleSeconds      = family(GaugeKind, Seconds, "ottla_log_cleaner_idle_seconds", "Time since a log was last cleaned, or since the start.")
+	CleanerRuns             = family(CounterKind, Things, "ottla_log_cleaner_runs_total", "Logs cleaned.")
+	CleanerSeconds          = family(HistogramKind, Seconds, "ottla_log_cleaner_run_seconds", "Time that cleaning one log took.")
+	CleanerReadBytes        = family(CounterKind, Bytes, "ottla_log_cleaner_read_bytes_total", "Bytes that the cleaner read.")
+	CleanerWrittenBytes     = family(CounterKind, Bytes, "ottla_log_cleaner_written_bytes_total", "Bytes that the cleaner wrote.")
+	CleanerUncleanable      = family(GaugeKind, Things, "ottla_log_cleaner_uncleanable_partitions", "Partitions that the cleaner leaves alone because cleaning them failed; the log says why.", "dir")
+	CleanerUncleanableBytes = family(GaugeKind, Bytes, "ottla_log_cleaner_uncleanable_bytes", "Dirty bytes of such partitions, which grow until somebody looks.", "dir")
 )
 
 // Files and tail memory, of all log directories together but for what is unwritten.

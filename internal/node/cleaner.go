@@ -51,15 +51,19 @@ func newCleaner(n *Node) *cleaner {
 	look(metric.CleanerDirtyRatio, func() float64 { return c.mu.ratio })
 	look(metric.CleanerIdleSeconds, func() float64 { return time.Since(c.mu.lastRun).Seconds() })
 	for _, d := range n.dirs {
-		look(metric.CleanerUncleanable, func() float64 {
-			count := 0
-			for p := range c.mu.uncleanable {
-				if p.Dir() == d.Path() && p.Err() == nil {
-					count++
+		sum := func(value func(p *partition.Partition) int64) func() float64 {
+			return func() float64 {
+				var total int64
+				for p := range c.mu.uncleanable {
+					if p.Dir() == d.Path() && p.Err() == nil {
+						total += value(p)
+					}
 				}
+				return float64(total)
 			}
-			return float64(count)
-		}, d.Path())
+		}
+		look(metric.CleanerUncleanable, sum(func(*partition.Partition) int64 { return 1 }), d.Path())
+		look(metric.CleanerUncleanableBytes, sum(func(p *partition.Partition) int64 { return p.Cleanable().DirtyBytes }), d.Path())
 	}
 	return c
 }
@@ -72,6 +76,9 @@ func (c *cleaner) run() {
 	ended := make(chan struct{}, 1)
 	for n.ctx.Err() == nil {
 		settings := n.dynamic.Load().Cleaner
+		if settings.Enable {
+			c.retain()
+		}
 		for settings.Enable {
 			p := c.take(settings.Threads)
 			if p == nil {
@@ -94,6 +101,23 @@ func (c *cleaner) run() {
 		case <-ended:
 		}
 		wait.Stop()
+	}
+}
+
+// retain applies retention to the logs that are compacted: their records before the start offset, and with compact,delete all that is past its limits. It does so before it
+// looks for work, so that nothing is cleaned that goes anyway, and also where cleaning failed. What is no longer there is forgotten.
+func (c *cleaner) retain() {
+	for p := range c.node.partitions.All() {
+		if p.Settings().Log.CleanupCompact {
+			p.Maintain()
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p := range c.mu.uncleanable {
+		if p.Err() != nil {
+			delete(c.mu.uncleanable, p)
+		}
 	}
 }
 

@@ -240,18 +240,26 @@ func (n *Node) abandon() {
 	}
 }
 
-// maintain applies retention and forgets silent producers, at the pace of log.retention.check.interval.ms.
+// retentionDelay is how long after the start retention is applied first, as in Kafka.
+const retentionDelay = 30 * time.Second
+
+// maintain applies retention and forgets silent producers, at the pace of log.retention.check.interval.ms. Logs that are compacted are the cleaner's, as in Kafka.
 func (n *Node) maintain() {
-	ticker := time.NewTicker(n.static.Broker.LogRetentionCheckInterval)
-	defer ticker.Stop()
+	pause := n.static.Broker.LogRetentionCheckInterval
+	timer := time.NewTimer(min(pause, retentionDelay))
+	defer timer.Stop()
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		cleaned := n.dynamic.Load().Cleaner.Enable
 		for p := range n.partitions.All() {
-			p.Maintain()
+			if !cleaned || !p.Settings().Log.CleanupCompact {
+				p.Maintain()
+			}
 		}
+		timer.Reset(pause)
 	}
 }

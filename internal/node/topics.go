@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 
@@ -101,10 +100,7 @@ func (n *Node) topicSettings(image *meta.Image, topic string) *partition.Setting
 // settingsOf translates a topic's configuration for partition and log.
 func settingsOf(c *config.Topic, dynamic *config.Dynamic) *partition.Settings {
 	log := plog.DefaultConfig()
-	log.SegmentBytes, log.SegmentMs = c.SegmentBytes, c.SegmentMs
-	if c.SegmentJitterMs > 0 {
-		log.SegmentJitterMs = rand.Int64N(min(c.SegmentJitterMs, max(1, c.SegmentMs)))
-	}
+	log.SegmentBytes, log.SegmentMs, log.SegmentJitterMs = c.SegmentBytes, c.SegmentMs, c.SegmentJitterMs
 	log.SegmentIndexBytes, log.IndexIntervalBytes = int(c.SegmentIndexBytes), int(c.IndexIntervalBytes)
 	log.FlushMessages, log.FlushMs, log.FileDeleteDelayMs = c.FlushMessages, c.FlushMs, c.FileDeleteDelayMs
 	log.RetentionMs, log.RetentionBytes = c.RetentionMs, c.RetentionBytes

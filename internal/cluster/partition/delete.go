@@ -88,9 +88,9 @@ func (p *Partition) Cleanable() plog.Cleanable {
 	return p.log.Cleanable(p.clock(), p.LastStableOffset())
 }
 
-// Clean compacts the log. Now, UpTo and Serial of the options are the partition's own.
+// Clean compacts the log. Now, UpTo, HighWatermark and Serial of the options are the partition's own.
 func (p *Partition) Clean(ctx context.Context, o plog.CleanOptions) (plog.CleanStats, error) {
-	o.Now, o.UpTo = p.clock(), p.LastStableOffset()
+	o.Now, o.UpTo, o.HighWatermark = p.clock(), p.LastStableOffset(), p.HighWatermark()
 	o.Serial = func(f func() error) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -67,7 +67,7 @@ func (l *Log) Append(b batch.Batch, leaderEpoch int32, now time.Time, origin Ori
 	if err := l.reserve(s, s.size, len(b), origin != Client); err != nil {
 		return Appended{}, err
 	}
-	l.publish(b, s)
+	l.publish(b, s, now)
 	return Appended{BaseOffset: b.BaseOffset(), LastOffset: b.LastOffset(), Timestamp: b.MaxTimestamp(), End: b.NextOffset()}, nil
 }
 
@@ -120,12 +120,12 @@ func (l *Log) mustRoll(s *segment, b batch.Batch, now time.Time) bool {
 	if s.firstTimestamp != noTimestamp {
 		waited = b.MaxTimestamp() - s.firstTimestamp
 	}
-	return waited > c.SegmentMs-c.SegmentJitterMs
+	return waited > c.SegmentMs-s.jitter
 }
 
 // roll begins a new segment at the log's end. Its file, and what the old one still needs, come in the next round.
 func (l *Log) roll(base int64, now time.Time) *segment {
-	s := newSegment(base, now.UnixMilli())
+	s := l.freshSegment(base, now)
 	list := *l.segments.Load()
 	next := append(append(make(segmentList, 0, len(list)+1), list...), s)
 	old := list.active()
@@ -146,7 +146,7 @@ func (l *Log) sealTailLocked() {
 }
 
 // publish copies the batch into the memory that reserve found, and then shows it to everybody at once.
-func (l *Log) publish(b batch.Batch, s *segment) {
+func (l *Log) publish(b batch.Batch, s *segment, now time.Time) {
 	rest := []byte(b)
 	for _, p := range l.pieces {
 		rest = rest[copy(p.chunk.Buf[p.from:p.from+p.size], rest):]
@@ -162,6 +162,7 @@ func (l *Log) publish(b batch.Batch, s *segment) {
 	}
 	at := s.size
 	s.size += int64(len(b))
+	s.modified = now.UnixMilli()
 	s.summary.add(b)
 	s.sparse.add(s.base, b.LastOffset(), at, len(b), interval, s.summary)
 	if b.ProducerID() >= 0 {

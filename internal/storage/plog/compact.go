@@ -12,7 +12,7 @@ import (
 
 // Cleanable is how much of a log compaction has not looked at, by Kafka's rules.
 type Cleanable struct {
-	FirstDirty, FirstUncleanable int64 // offsets: what lies between is dirty and may be cleaned now
+	FirstDirty, FirstUncleanable int64 // offsets: what lies between is dirty and may be cleaned now, in whole segments
 	CleanBytes, DirtyBytes       int64
 	// Due tells that a record has waited for max.compaction.lag.ms: then the ratio does not matter.
 	Due bool
@@ -26,7 +26,7 @@ func (c Cleanable) Ratio() float64 {
 	return float64(c.DirtyBytes) / float64(c.DirtyBytes+c.CleanBytes)
 }
 
-// Cleanable tells what a cleaning would look at, up to offset upTo (the last stable offset). The zero value when there is nothing, or the log is not to be compacted.
+// Cleanable tells what a cleaning would look at, up to offset upTo (the last stable offset), and never beyond the beginning of a transaction that is open. The zero value when there is nothing, or the log is not to be compacted.
 func (l *Log) Cleanable(now time.Time, upTo int64) Cleanable {
 	c := l.cfg.Load()
 	if !c.CleanupCompact || l.admitCut() != nil {
@@ -37,25 +37,29 @@ func (l *Log) Cleanable(now time.Time, upTo int64) Cleanable {
 	if len(l.mu.swaps) > 0 || l.mu.cleanedTo > 0 { // the last cleaning is not on disk yet
 		return Cleanable{}
 	}
+	upTo = min(upTo, l.mu.producers.firstOpen())
 	out := Cleanable{FirstDirty: l.firstDirty()}
 	list := *l.segments.Load()
 	oldest := int64(math.MaxInt64)
 	out.FirstUncleanable = out.FirstDirty
+	stopped := false
 	for i, s := range list[:len(list)-1] {
 		end := list[i+1].base
-		if end <= out.FirstDirty {
+		if s.base < out.FirstDirty { // one that is clean in part counts on both sides, as in Kafka
 			out.CleanBytes += s.size
+		}
+		if end <= out.FirstDirty {
 			continue
 		}
-		young := c.MinCompactionLagMs > 0 && s.maxTimestamp > now.UnixMilli()-c.MinCompactionLagMs
-		if young || s.base >= upTo || s.unsynced || s.base >= l.mu.syncedMark.base {
-			break
-		}
-		if s.firstTimestamp >= 0 {
+		if s.firstTimestamp > 0 {
 			oldest = min(oldest, s.firstTimestamp)
 		}
+		young := c.MinCompactionLagMs > 0 && s.greatestTimestamp() > now.UnixMilli()-c.MinCompactionLagMs
+		if stopped = stopped || young || end > upTo || s.unsynced || s.base >= l.mu.syncedMark.base; stopped {
+			continue
+		}
 		out.DirtyBytes += s.size
-		out.FirstUncleanable = max(out.FirstDirty, min(end, upTo))
+		out.FirstUncleanable = end
 	}
 	out.Due = out.DirtyBytes > 0 && oldest != math.MaxInt64 && now.UnixMilli()-oldest > c.MaxCompactionLagMs
 	return out
@@ -77,7 +81,9 @@ func (l *Log) CleanedOffset() int64 { return l.cleaned.Load() }
 type CleanOptions struct {
 	Now  time.Time
 	UpTo int64 // the last stable offset
-	Keys *KeyMap
+	// HighWatermark is where readers end: a batch that ends there stays, emptied if need be, so that they get there.
+	HighWatermark int64
+	Keys          *KeyMap
 	// BufferBytes is how much is read at once.
 	BufferBytes int
 	// MaxBatchBytes bounds what a batch decompresses to; a larger one makes the log uncleanable.
@@ -109,6 +115,9 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (CleanStats, error) {
 	if c.DirtyBytes == 0 {
 		return CleanStats{}, nil
 	}
+	if err := l.removeLeftovers(); err != nil {
+		return CleanStats{}, fmt.Errorf("clean log %s: %w", l.name, err)
+	}
 	p := &pass{log: l, options: o, config: l.cfg.Load(), ctx: ctx, dirty: c, now: o.Now.UnixMilli()}
 	p.buffer = make([]byte, max(o.BufferBytes, batch.HeaderSize))
 	l.mu.Lock()
@@ -138,6 +147,7 @@ func (p *pass) run() error {
 		return err
 	}
 	p.stats.From, p.stats.To = p.dirty.FirstDirty, p.options.Keys.next
+	p.txns = nil // the log is walked from its beginning now
 	groups := p.groups()
 	defer func() {
 		for _, g := range groups {
@@ -178,7 +188,7 @@ func (p *pass) groups() [][]*segment {
 		}
 		last := list[i+1].base - 1
 		n := len(groups)
-		if n > 0 && bytes+s.size <= min(c.SegmentBytes, maxSegmentBytes) && last-groups[n-1][0].base <= math.MaxInt32 &&
+		if n > 0 && bytes+s.size <= min(c.SegmentBytes, maxSegmentBytes) && (s.size == 0 || last-groups[n-1][0].base <= math.MaxInt32) &&
 			(entries+s.sparse.count())*indexEntrySize <= int64(c.SegmentIndexBytes) && (times+s.sparse.timeCount())*timeEntrySize <= int64(c.SegmentIndexBytes) {
 			groups[n-1] = append(groups[n-1], s)
 		} else {

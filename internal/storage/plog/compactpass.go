@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
-	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
 // pass is one cleaning of one log.
@@ -23,16 +22,9 @@ type pass struct {
 	sieve      batch.Sieve
 	stats      CleanStats
 
-	// Of transactions: the markers of the dirty part by producer, and those producers whose transaction left records in this pass.
-	markers map[int64][]txnMarker
-	scanned bool
-	seen    map[int64]bool
-	last    map[int64]lastOf
-}
-
-type txnMarker struct {
-	offset int64
-	commit bool
+	ended *[]abortedTxn // how the transactions ended; nil before somebody asked
+	txns  *txnState     // while the log is walked; nil before the first batch that needs it
+	last  map[int64]lastOf
 }
 
 // lastOf is the last thing that is remembered of a producer.
@@ -107,6 +99,7 @@ func (p *pass) learn() error {
 	keys := p.options.Keys
 	keys.Reset()
 	keys.next = p.dirty.FirstDirty
+	p.txns = nil
 	for i, s := range list[:len(list)-1] {
 		end := list[i+1].base
 		if end <= p.dirty.FirstDirty {
@@ -141,20 +134,16 @@ func (p *pass) held(s *segment, f func(size int64) error) error {
 
 func (p *pass) learnBatch(b batch.Batch) error {
 	keys := p.options.Keys
-	if b.LastOffset() < p.dirty.FirstDirty || b.BaseOffset() >= p.dirty.FirstUncleanable {
-		return nil
+	_, aborted, _, err := p.txn(b)
+	if err != nil || b.LastOffset() < p.dirty.FirstDirty {
+		return err
 	}
-	if b.IsTransactional() && !p.scanned {
-		if err := p.scanMarkers(); err != nil {
-			return err
-		}
-	}
-	if b.IsControl() || p.aborted(b) || b.RecordCount() == 0 {
+	if b.IsControl() || aborted || b.RecordCount() == 0 {
 		keys.next = b.NextOffset()
 		return nil
 	}
 	full := false
-	_, _, err := p.sieve.Filter(b, p.options.MaxBatchBytes, func(r *batch.Record) bool {
+	_, _, err = p.sieve.Filter(b, p.options.MaxBatchBytes, func(r *batch.Record) bool {
 		if full || r.Offset < p.dirty.FirstDirty || r.Key == nil {
 			return false
 		}
@@ -173,138 +162,91 @@ func (p *pass) learnBatch(b batch.Batch) error {
 	return nil
 }
 
-// scanMarkers learns how the transactions of the dirty part ended, before the first record of one is looked at.
-func (p *pass) scanMarkers() error {
-	p.scanned, p.markers = true, map[int64][]txnMarker{}
-	list := *p.log.segments.Load()
-	for i, s := range list[:len(list)-1] {
-		if list[i+1].base <= p.dirty.FirstDirty || s.base >= p.dirty.FirstUncleanable {
-			continue
+// txn takes a batch into the state of the transactions. void and aborted tell what it says of a control batch and of any other.
+func (p *pass) txn(b batch.Batch) (void, aborted bool, kept *abortedTxn, err error) {
+	if p.txns == nil {
+		if !b.IsControl() && !b.IsTransactional() {
+			return false, false, nil, nil
 		}
-		err := p.held(s, func(size int64) error {
-			var marks batch.Sieve
-			return p.log.walk(s, 0, size, func(b batch.Batch, _ int64) bool {
-				if commit, ok := marks.Marker(b); ok && b.BaseOffset() >= p.dirty.FirstDirty {
-					p.markers[b.ProducerID()] = append(p.markers[b.ProducerID()], txnMarker{b.BaseOffset(), commit})
-				}
-				return true
-			})
-		})
-		if err != nil {
-			return err
+		if p.txns, err = p.transactions(); err != nil {
+			return false, false, nil, err
 		}
 	}
-	return nil
-}
-
-// aborted tells whether a batch belongs to a transaction that was aborted. What lies in the clean part was decided by an earlier cleaning.
-func (p *pass) aborted(b batch.Batch) bool {
-	if !b.IsTransactional() || b.IsControl() || b.LastOffset() < p.dirty.FirstDirty {
-		return false
+	if b.IsControl() {
+		void, kept = p.txns.control(b)
+		return void, false, kept, nil
 	}
-	for _, m := range p.markers[b.ProducerID()] {
-		if m.offset > b.LastOffset() {
-			return !m.commit
-		}
-	}
-	return false
+	return false, p.txns.data(b), nil, nil
 }
 
 // rewrite makes one segment of a group. nil when nothing changes.
-func (p *pass) rewrite(group []*segment) (*swap, error) {
+func (p *pass) rewrite(group []*segment) (_ *swap, err error) {
 	p.last = p.log.lastOfProducers()
-	if p.seen == nil {
-		p.seen = map[int64]bool{}
-	}
 	base := group[0].base
-	w := &cleanWriter{pass: p, name: p.log.fileName(base, logSuffix+cleanedSuffix), segment: newSegment(base, p.now)}
+	w := &cleanWriter{pass: p, name: p.log.fileName(base, logSuffix+cleanedSuffix), segment: newSegment(base, p.now), changed: len(group) > 1, source: group[0]}
 	w.segment.sparse.lastTime = noTimestamp
-	err := p.create(w)
+	defer func() { err = errors.Join(err, w.close(err != nil)) }()
 	for _, s := range group {
+		if err := p.batches(s, p.log.sizeOf(s), func(b batch.Batch) error { return p.keep(w, b) }); err != nil {
+			return nil, err
+		}
+	}
+	if !w.changed && len(w.aborted) > 0 { // its batches may be as they were, and yet nobody has written an index
+		had, err := p.log.readTxns(group[0])
 		if err != nil {
-			break
+			return nil, err
 		}
-		err = p.batches(s, p.log.sizeOf(s), func(b batch.Batch) error { return p.keep(w, b) })
+		w.changed = slices.ContainsFunc(w.aborted, func(a abortedTxn) bool { return !slices.Contains(had, a) })
 	}
-	if err == nil {
-		err = w.flush()
+	if !w.changed {
+		return nil, nil
 	}
-	if err == nil && len(group) == 1 && !w.changed {
-		return nil, errors.Join(w.file.Close(), p.log.dir.FS().Remove(w.name))
-	}
-	if err == nil {
-		if err = p.log.dir.SyncFile(w.file); err != nil {
-			p.log.dir.Offline(err)
-		}
-	}
-	if w.file != nil {
-		err = errors.Join(err, w.file.Close())
-		if err != nil {
-			err = errors.Join(err, removeIfThere(p.log.dir.FS(), w.name))
-		}
-	}
-	if err != nil {
+	if err := w.finish(); err != nil {
 		return nil, err
 	}
 	p.stats.Segments += len(group)
 	p.stats.Replacement++
 	s := w.segment
 	s.size, s.exists = w.at, true
-	s.created = group[0].created
+	s.modified = group[len(group)-1].modified // what Kafka keeps as the file's time
 	s.sparse.addTime(base, s.summary)
 	s.sparse.rewrite = true
 	s.where.Store(placeCleaned)
-	return &swap{fresh: s, old: append([]*segment(nil), group...)}, nil
-}
-
-func (p *pass) create(w *cleanWriter) (err error) {
-	if err := removeIfThere(p.log.dir.FS(), w.name); err != nil {
-		return err
-	}
-	w.file, err = p.log.dir.FS().Create(w.name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return ErrCleanAborted // the log's directory is gone
-	}
-	return err
+	return &swap{fresh: s, old: append([]*segment(nil), group...), txns: len(w.aborted) > 0}, nil
 }
 
 // discard removes what was written for nothing.
 func (p *pass) discard(swaps []*swap) {
 	for _, x := range swaps {
-		if err := removeIfThere(p.log.dir.FS(), p.log.fileName(x.fresh.base, logSuffix+cleanedSuffix)); err != nil {
-			p.log.dir.Logger().Warn("could not remove what a cleaning left; the next start tries again", "log", p.log.name, "error", err)
-		}
+		p.log.forgo(p.log.fileName(x.fresh.base, logSuffix+cleanedSuffix), p.log.fileName(x.fresh.base, txnIndexSuffix+cleanedSuffix))
 	}
 }
 
 // keep decides on one batch and writes what is left of it.
 func (p *pass) keep(w *cleanWriter, b batch.Batch) error {
 	p.stats.RecordsRead += int64(b.RecordCount())
-	drop, marker := false, false
-	switch {
-	case b.IsControl():
-		if _, ok := p.sieve.Marker(b); ok {
-			marker = !p.seen[b.ProducerID()] // nothing of its transaction is left
-			delete(p.seen, b.ProducerID())
-		}
-		drop = marker && b.HasDeleteHorizon() && b.DeleteHorizon() <= p.now
-	case b.IsTransactional():
-		drop = p.aborted(b)
-		p.seen[b.ProducerID()] = true
+	void, drop, aborted, err := p.txn(b)
+	if err != nil {
+		return err
+	}
+	if aborted != nil {
+		w.aborted = append(w.aborted, *aborted)
+	}
+	if b.IsControl() {
+		drop = void && b.HasDeleteHorizon() && b.DeleteHorizon() <= p.now
 	}
 	kept, tombstones := 0, false
 	if !drop {
 		retainDeletes := !b.HasDeleteHorizon() || p.now < b.DeleteHorizon()
-		var err error
 		kept, tombstones, err = p.sieve.Filter(b, p.options.MaxBatchBytes, func(r *batch.Record) bool { return b.IsControl() || p.retains(r, retainDeletes) })
 		if err != nil {
 			return fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
 		}
 	}
 	p.stats.Kept += int64(kept)
-	setHorizon := (tombstones || marker) && !b.HasDeleteHorizon()
+	setHorizon := (tombstones || void) && !b.HasDeleteHorizon()
 	switch {
-	case kept == 0 && p.isLast(b):
+	case kept == 0 && (p.isLast(b) || b.NextOffset() == p.options.HighWatermark):
 		if b.RecordCount() == 0 {
 			return w.write(b)
 		}
@@ -362,47 +304,4 @@ func (l *Log) lastOfProducers() map[int64]lastOf {
 		out[id] = x
 	}
 	return out
-}
-
-// cleanWriter writes the segment that replaces a group.
-type cleanWriter struct {
-	pass    *pass
-	name    string
-	file    vfs.File
-	segment *segment
-	at      int64 // bytes taken
-	flushed int64
-	pending []byte
-	changed bool // something is not as it was
-}
-
-func (w *cleanWriter) write(b batch.Batch) error {
-	if w.at+int64(len(b)) > maxSegmentBytes {
-		return fmt.Errorf("the segment at offset %d grows beyond %d bytes when it is cleaned", w.segment.base, int64(maxSegmentBytes))
-	}
-	s := w.segment
-	s.summary.add(b)
-	s.sparse.add(s.base, b.LastOffset(), w.at, len(b), int64(w.pass.config.IndexIntervalBytes), s.summary)
-	w.pending = append(w.pending, b...)
-	w.at += int64(len(b))
-	if len(w.pending) < len(w.pass.buffer) {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *cleanWriter) flush() error {
-	if len(w.pending) == 0 {
-		return nil
-	}
-	if err := w.pass.paced(len(w.pending)); err != nil {
-		return err
-	}
-	if _, err := w.file.WriteAt(w.pending, w.flushed); err != nil {
-		return err
-	}
-	w.flushed += int64(len(w.pending))
-	w.pass.stats.BytesWritten += int64(len(w.pending))
-	w.pending = w.pending[:0]
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,11 @@ type swap struct {
 	old   []*segment
 	end   int64 // where the segment after them begins
 	to    int64 // the log is clean up to here once this, the last swap of its cleaning, is on disk; 0 for the others
+	txns  bool  // it has a transaction index
+
+	// The committer's own.
+	retired bool     // the old files are out of the way
+	gone    []string // what they are called now
 }
 
 var errReplaced = fmt.Errorf("the segment was replaced by compaction: %w", fs.ErrNotExist)
@@ -139,44 +145,87 @@ func (l *Log) stageSwaps(r *dir.Round, forced bool) error {
 }
 
 func (l *Log) swapFiles(r *dir.Round, x *swap) (err error) {
-	name := l.fileName(x.fresh.base, logSuffix)
+	name, txns := l.fileName(x.fresh.base, logSuffix), l.fileName(x.fresh.base, txnIndexSuffix)
 	h := l.dir.Handles()
 	if _, err := l.openSwap(x.fresh, name); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Release(&x.fresh.log)) }()
-	if err := r.FS().Rename(name+cleanedSuffix, name+swapSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) { // not there: an earlier attempt got further
-		return err
+	barrier := func() error {
+		if r.Mutants()&dir.SkipSwapSync != 0 {
+			return nil
+		}
+		return r.BarrierDir(l.path)
 	}
-	if r.Mutants()&dir.SkipSwapSync == 0 {
-		if err := r.BarrierDir(l.path); err != nil {
+	if x.txns { // before the log: with that under its name, all of the swap is there
+		if err := renameIfThere(r.FS(), txns+cleanedSuffix, txns+swapSuffix); err != nil {
 			return err
 		}
+	}
+	if err := renameIfThere(r.FS(), name+cleanedSuffix, name+swapSuffix); err != nil {
+		return err
+	}
+	if err := barrier(); err != nil {
+		return err
+	}
+	if err := l.retireSwapped(r, x); err != nil {
+		return err
+	}
+	if err := barrier(); err != nil {
+		return err
+	}
+	if err := r.FS().Rename(name+swapSuffix, name); err != nil {
+		return err
+	}
+	x.fresh.where.Store(placeFinal) // readers that come in between find the file open
+	if x.txns {
+		if err := barrier(); err != nil { // a start that finds the log still called .swap takes this name for the old one's
+			return err
+		}
+		if err := r.FS().Rename(txns+swapSuffix, txns); err != nil {
+			return err
+		}
+	}
+	if err := r.BarrierDir(l.path); err != nil {
+		return err
+	}
+	l.removeLater(r, x.gone)
+	return nil
+}
+
+// retireSwapped renames the files of the segments that are replaced; they go after file.delete.delay.ms.
+func (l *Log) retireSwapped(r *dir.Round, x *swap) error {
+	if x.retired {
+		return nil
 	}
 	for _, s := range x.old {
 		s.where.Store(placeGone)
 		if err := l.dropHandles(s); err != nil {
 			return err
 		}
-		for _, suffix := range segmentSuffixes {
-			if s.base == x.fresh.base && (suffix == logSuffix || suffix == snapshotSuffix) {
-				continue // written over; still true
-			}
-			if err := removeIfThere(r.FS(), l.fileName(s.base, suffix)); err != nil {
-				return err
-			}
+		suffixes := segmentSuffixes
+		if s.base == x.fresh.base { // the producers' state there is still true
+			suffixes = replacedSuffixes
 		}
-	}
-	if r.Mutants()&dir.SkipSwapSync == 0 {
-		if err := r.BarrierDir(l.path); err != nil {
+		gone, err := l.renameDeleted(r, s.base, suffixes)
+		x.gone = append(x.gone, gone...)
+		if err != nil {
 			return err
 		}
 	}
-	if err := r.FS().Rename(name+swapSuffix, name); err != nil {
+	x.retired = true
+	return nil
+}
+
+// replacedSuffixes are the files that a segment loses to the one that takes its name.
+var replacedSuffixes = []string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix}
+
+// renameIfThere renames a file, unless an earlier attempt got further.
+func renameIfThere(fsys vfs.FS, from, to string) error {
+	if err := fsys.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	x.fresh.where.Store(placeFinal) // readers that come in between find the file open
-	return r.BarrierDir(l.path)
+	return nil
 }
 
 // openSwap holds the new segment's file open while its name changes.
@@ -188,12 +237,16 @@ func (l *Log) openSwap(s *segment, name string) (vfs.File, error) {
 	return f, err
 }
 
-// finishSwaps ends, at a start, the replacements that were begun: the new file is on disk as a whole, the old ones may be there or not.
+// finishSwaps ends, at a start, the replacements that were begun: the new file is on disk as a whole, the old ones may be there or not. A replacement of which something is still
+// called .cleaned had not begun: the old files are all there.
 func (l *Log) finishSwaps(files []vfs.DirEntry) ([]vfs.DirEntry, error) {
-	done := false
+	begun := l.begunSwaps(files)
+	if len(begun) == 0 {
+		return files, nil
+	}
 	for _, f := range files {
-		base, ok := offsetOf(strings.TrimSuffix(f.Name, swapSuffix), logSuffix)
-		if !ok || !strings.HasSuffix(f.Name, swapSuffix) {
+		base, suffix, ok := swapName(f.Name)
+		if !ok || suffix != logSuffix || !begun[base] {
 			continue
 		}
 		next, err := l.swapEnd(f, base)
@@ -205,20 +258,20 @@ func (l *Log) finishSwaps(files []vfs.DirEntry) ([]vfs.DirEntry, error) {
 			if !isLog || at < base || at >= max(next, base+1) {
 				continue
 			}
-			for _, suffix := range segmentSuffixes {
-				if at == base && (suffix == logSuffix || suffix == snapshotSuffix) {
-					continue
-				}
+			suffixes := segmentSuffixes
+			if at == base {
+				suffixes = replacedSuffixes[1:] // the log itself is written over
+			}
+			for _, suffix := range suffixes {
 				if err := removeIfThere(l.dir.FS(), l.fileName(at, suffix)); err != nil {
 					return nil, err
 				}
 			}
 		}
-		if err := removeIfThere(l.dir.FS(), l.fileName(base, indexSuffix)); err != nil {
-			return nil, err
-		}
-		if err := removeIfThere(l.dir.FS(), l.fileName(base, timeIndexSuffix)); err != nil {
-			return nil, err
+		for _, suffix := range replacedSuffixes[1:] { // also when the old log is gone already
+			if err := removeIfThere(l.dir.FS(), l.fileName(base, suffix)); err != nil {
+				return nil, err
+			}
 		}
 		if err := l.syncDirectory(); err != nil {
 			return nil, err
@@ -229,12 +282,46 @@ func (l *Log) finishSwaps(files []vfs.DirEntry) ([]vfs.DirEntry, error) {
 		if err := l.syncDirectory(); err != nil {
 			return nil, err
 		}
-		done = true
 	}
-	if !done {
-		return files, nil
+	for _, f := range files {
+		if base, suffix, ok := swapName(f.Name); ok && suffix == txnIndexSuffix && begun[base] {
+			if err := l.dir.FS().Rename(filepath.Join(l.path, f.Name), l.fileName(base, txnIndexSuffix)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := l.syncDirectory(); err != nil {
+		return nil, err
 	}
 	return l.dir.FS().ReadDir(l.path)
+}
+
+// begunSwaps returns the base offsets of the replacements that must be finished.
+func (l *Log) begunSwaps(files []vfs.DirEntry) map[int64]bool {
+	open := int64(math.MaxInt64) // the first of those that had not begun
+	begun := map[int64]bool{}
+	for _, f := range files {
+		if stem, ok := strings.CutSuffix(f.Name, cleanedSuffix); ok {
+			if base, _, ok := ParseFileName(stem); ok {
+				open = min(open, base)
+			}
+		}
+	}
+	for _, f := range files {
+		if base, _, ok := swapName(f.Name); ok && base < open {
+			begun[base] = true
+		}
+	}
+	return begun
+}
+
+// swapName reads the name of a file that waits to be put in place.
+func swapName(name string) (base int64, suffix string, ok bool) {
+	stem, ok := strings.CutSuffix(name, swapSuffix)
+	if !ok {
+		return 0, "", false
+	}
+	return ParseFileName(stem)
 }
 
 func (l *Log) syncDirectory() error {

@@ -2,6 +2,7 @@ package plog
 
 import (
 	"math"
+	"math/rand/v2"
 	"time"
 )
 
@@ -19,7 +20,7 @@ const (
 type Config struct {
 	SegmentBytes         int64
 	SegmentMs            int64
-	SegmentJitterMs      int64 // this log's own share of segment.jitter.ms, taken off SegmentMs
+	SegmentJitterMs      int64 // every segment has a share of its own, taken off SegmentMs
 	SegmentIndexBytes    int
 	IndexIntervalBytes   int
 	FlushMessages        int64
@@ -46,6 +47,14 @@ func DefaultConfig() *Config {
 		RetentionMs: 7 * 24 * 3600 * 1000, RetentionBytes: -1, ProducerExpirationMs: 24 * 3600 * 1000, CleanupDelete: true,
 		MinCleanableRatio: 0.5, MaxCompactionLagMs: math.MaxInt64, DeleteRetentionMs: 24 * 3600 * 1000,
 	}
+}
+
+// jitter draws a segment's share of segment.jitter.ms, so that the segments of many logs that began together do not end together.
+func (c *Config) jitter() int64 {
+	if most := min(c.SegmentJitterMs, c.SegmentMs); most > 0 {
+		return rand.Int64N(most)
+	}
+	return 0
 }
 
 func (c *Config) fileDeleteDelay() time.Duration {

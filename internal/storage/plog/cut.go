@@ -70,7 +70,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 		}
 	}
 	if s == nil {
-		s = newSegment(offset, time.Now().UnixMilli())
+		s = l.freshSegment(offset, time.Now())
 	}
 	l.applyCut(segmentList{s}, removed, s, mark{offset, offset, 0, emptySummary}, true)
 	return nil

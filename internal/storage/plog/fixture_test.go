@@ -90,7 +90,7 @@ func (x *logAndDir) wait(t testing.TB, what string, ok func() bool) {
 }
 
 func (x *logAndDir) tryWait(what string, ok func() bool) error {
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute) // of a machine that has much else to do
 	defer deadline.Stop()
 	poll := time.NewTicker(5 * time.Millisecond) // the callback may have been set after the fact
 	defer poll.Stop()

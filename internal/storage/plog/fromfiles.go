@@ -24,6 +24,7 @@ func (r *recovery) fromFiles() error {
 	nowMs := time.Now().UnixMilli()
 	for i, base := range r.files.bases {
 		s := newSegment(base, nowMs)
+		s.modified = 0 // only the file knows
 		s.exists, s.size, s.sparse.lastTime = true, r.files.segments[i].Size, noTimestamp
 		r.list = append(r.list, s)
 	}

@@ -34,6 +34,7 @@ type Log struct {
 	cleaned              atomic.Int64 // compacted up to here, durably
 	gaps                 atomic.Bool  // compaction has left gaps of offsets, whatever the policy is now
 	cleaning             sync.Mutex   // held by the one cleaning
+	leftovers            []string     // files that cleanings could not remove; guarded by cleaning
 
 	mu struct {
 		sync.Mutex
@@ -210,7 +211,7 @@ func newLog(d *dir.Dir, name string, id model.TopicID, cfg *Config) *Log {
 
 // begin makes the log an empty one that starts at offset.
 func (l *Log) begin(offset int64, now time.Time) {
-	list := segmentList{newSegment(offset, now.UnixMilli())}
+	list := segmentList{l.freshSegment(offset, now)}
 	l.segments.Store(&list)
 	l.setAll(mark{offset: offset, base: offset, summary: emptySummary})
 	l.start.Store(offset)

@@ -1,6 +1,7 @@
 package plog
 
 import (
+	"math"
 	"slices"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -206,6 +207,17 @@ func (ps producers) expire(nowMs, after int64) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// firstOpen is where the first transaction begins that has not ended.
+func (ps producers) firstOpen() int64 {
+	first := int64(math.MaxInt64)
+	for _, p := range ps {
+		if p.txnFirst != NoOffset {
+			first = min(first, p.txnFirst)
+		}
+	}
+	return first
 }
 
 func (ps producers) ids() []int64 {

@@ -193,6 +193,7 @@ func (r *recovery) settle(synced, end mark) error {
 		l.begin(r.start, time.Now())
 		return nil
 	}
+	r.ages()
 	l.segments.Store(&r.list)
 	l.setAll(end)
 	l.mu.syncedMark = synced
@@ -201,6 +202,22 @@ func (r *recovery) settle(synced, end mark) error {
 	l.start.Store(start)
 	l.durableStart.Store(start)
 	return nil
+}
+
+// ages finds out how old the segments are whose records have no times, and draws the active one's jitter.
+func (r *recovery) ages() {
+	l := r.log
+	last := r.list.active()
+	last.jitter = l.cfg.Load().jitter()
+	for _, s := range r.list {
+		if s.maxTimestamp >= 0 || !s.exists || s != last && s.modified > 0 {
+			continue
+		}
+		s.modified = time.Now().UnixMilli()
+		if info, err := l.dir.FS().Stat(l.fileName(s.base, logSuffix)); err == nil {
+			s.modified = info.ModTime.UnixMilli()
+		}
+	}
 }
 
 // scan reads and checks everything from a mark on, cuts at the first bad batch, and takes what it keeps into indexes, epochs and producers.

@@ -46,27 +46,40 @@ func (l *Log) retire(r *dir.Round, s *segment) error {
 	if !s.exists {
 		return nil
 	}
-	var gone []string
-	for _, suffix := range segmentSuffixes {
-		name := l.fileName(s.base, suffix)
+	gone, err := l.renameDeleted(r, s.base, segmentSuffixes)
+	if err != nil {
+		return err
+	}
+	l.removeLater(r, gone)
+	return nil
+}
+
+// renameDeleted gives a segment's files the names under which they wait for their removal, and returns those.
+func (l *Log) renameDeleted(r *dir.Round, base int64, suffixes []string) (gone []string, err error) {
+	for _, suffix := range suffixes {
+		name := l.fileName(base, suffix)
 		err := r.FS().Rename(name, name+deletedSuffix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return gone, err
 		}
 		gone = append(gone, name+deletedSuffix)
 	}
+	return gone, nil
+}
+
+// removeLater removes files after file.delete.delay.ms.
+func (l *Log) removeLater(r *dir.Round, names []string) {
 	fsys, logger := r.FS(), l.dir.Logger()
 	l.dir.Later(l.cfg.Load().fileDeleteDelay(), func() {
-		for _, name := range gone {
+		for _, name := range names {
 			if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				logger.Warn("could not remove a deleted segment; the next start tries again", "file", name, "error", err)
 			}
 		}
 	})
-	return nil
 }
 
 func (l *Log) dropHandles(s *segment) error {

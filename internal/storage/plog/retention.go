@@ -109,11 +109,7 @@ func (l *Log) deletable(c *Config, now time.Time, upTo int64) int {
 		}
 		expired := segmentEnd <= start && !last
 		if c.CleanupDelete && !expired {
-			greatest := s.maxTimestamp
-			if greatest < 0 {
-				greatest = s.created
-			}
-			expired = c.RetentionMs >= 0 && now.UnixMilli()-greatest > c.RetentionMs || c.RetentionBytes >= 0 && total-c.RetentionBytes >= s.size
+			expired = c.RetentionMs >= 0 && now.UnixMilli()-s.greatestTimestamp() > c.RetentionMs || c.RetentionBytes >= 0 && total-c.RetentionBytes >= s.size
 		}
 		if !expired {
 			break

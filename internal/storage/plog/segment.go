@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync/atomic"
+	"time"
 
 	"github.com/ottla/ottla/internal/storage/dir"
 )
@@ -34,8 +35,10 @@ type segment struct {
 	log, index, times dir.Handle
 
 	// Guarded by Log.mu.
-	size    int64 // bytes, those in memory included
-	created int64 // ms, for rolling a segment whose records have no times
+	size     int64 // bytes, those in memory included
+	created  int64 // ms, for rolling a segment whose records have no times
+	modified int64 // ms, when the last batch came: the age of a segment whose records have no times
+	jitter   int64 // ms, this segment's share of segment.jitter.ms
 	summary
 	sparse sparse
 
@@ -56,9 +59,24 @@ type summary struct {
 var emptySummary = summary{noTimestamp, noTimestamp, -1}
 
 func newSegment(base, createdMs int64) *segment {
-	s := &segment{base: base, created: createdMs, summary: emptySummary}
+	s := &segment{base: base, created: createdMs, modified: createdMs, summary: emptySummary}
 	s.refs.Store(1)
 	return s
+}
+
+// freshSegment is a segment that the log goes on in.
+func (l *Log) freshSegment(base int64, now time.Time) *segment {
+	s := newSegment(base, now.UnixMilli())
+	s.jitter = l.cfg.Load().jitter()
+	return s
+}
+
+// greatestTimestamp is the greatest of the segment's records, or when none has one the time of the last append, as Kafka takes the file's.
+func (s *segment) greatestTimestamp() int64 {
+	if s.maxTimestamp >= 0 {
+		return s.maxTimestamp
+	}
+	return s.modified
 }
 
 // acquire takes a reference; false when the segment is gone.

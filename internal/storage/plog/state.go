@@ -22,7 +22,7 @@ type logState struct {
 
 // segmentState is one segment as of the recovery point.
 type segmentState struct {
-	base, size, created int64
+	base, size, created int64 // created: when the last one was made, when the others got their last batch
 	summary
 	entries, times int32 // in the index files
 	since          int64 // bytes since the last index entry
@@ -81,6 +81,8 @@ func (l *Log) encodeStateLocked() []byte {
 		x := segmentState{base: s.base, size: s.size, created: s.created, summary: s.summary, entries: s.sparse.fileEntries, times: s.sparse.fileTimes, since: s.sparse.since, lastTime: s.sparse.lastTime}
 		if s.base == m.base {
 			x.size, x.summary = m.at, m.summary
+		} else {
+			x.created = s.modified // all that still counts of its age
 		}
 		if s.sparse.fileLimit != 0 || s.sparse.rewrite {
 			x.entries, x.times = -1, -1
