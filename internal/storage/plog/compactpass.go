@@ -168,7 +168,7 @@ func (p *pass) txn(b batch.Batch) (void, aborted bool, kept *abortedTxn, err err
 		if !b.IsControl() && !b.IsTransactional() {
 			return false, false, nil, nil
 		}
-		if p.txns, err = p.transactions(); err != nil {
+		if p.txns, err = p.transactions(b.BaseOffset()); err != nil {
 			return false, false, nil, err
 		}
 	}

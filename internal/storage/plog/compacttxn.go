@@ -76,8 +76,8 @@ func (t *txnState) control(b batch.Batch) (void bool, kept *abortedTxn) {
 }
 
 // transactions returns how the transactions ended that have records in what is cleaned: from the transaction indexes of the segments, and where those say nothing from
-// the markers. It is called for the first batch that needs it; most logs have none.
-func (p *pass) transactions() (*txnState, error) {
+// the markers. It is called for the first batch that needs it; most logs have none. What ended before that batch must not count: its marker would not come by any more.
+func (p *pass) transactions(from int64) (*txnState, error) {
 	if p.ended == nil {
 		ended, err := p.endedTxns()
 		if err != nil {
@@ -85,7 +85,7 @@ func (p *pass) transactions() (*txnState, error) {
 		}
 		p.ended = &ended
 	}
-	return newTxnState(*p.ended), nil
+	return newTxnState(slices.DeleteFunc(slices.Clone(*p.ended), func(a abortedTxn) bool { return a.marker < from })), nil
 }
 
 func (p *pass) endedTxns() ([]abortedTxn, error) {

@@ -152,6 +152,7 @@ func TestCleaningTransactions(t *testing.T) {
 	}
 
 	// The producer goes on: its emptied batch is no longer needed, and the marker is when the index is read for the last time.
+	w.put(-1, false, keyed{timestamp: 5, key: "k2", value: "old"})
 	w.put(7, true, keyed{timestamp: 5, key: "k2", value: "x"})
 	w.end(7, true)
 	w.put(8, false, keyed{timestamp: 5, key: "j", value: "retold"})
@@ -169,6 +170,13 @@ func TestCleaningTransactions(t *testing.T) {
 		t.Fatalf("transaction index: %v, want %v", got, want)
 	}
 
+	left, err := w.records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left = slices.DeleteFunc(left, func(r keyed) bool { return r.key != "k2" }); len(left) != 1 || left[0].value != "x" {
+		t.Errorf("of k2, which a producer overwrote after a transaction of it was aborted, %+v are left", left)
+	}
 	w.put(-1, false, keyed{timestamp: 5, key: "k3", value: "x"})
 	w.pad()
 	w.clean() // now nothing of the two transactions is there
