@@ -52,15 +52,11 @@ func parseTxns(data []byte) ([]abortedTxn, error) {
 // readTxns reads the transaction index of a segment; none is an empty one. A damaged one is passed over from the damage on: it is a hint as long as the batches are there.
 func (l *Log) readTxns(s *segment) ([]abortedTxn, error) {
 	name := l.fileName(s.base, txnIndexSuffix)
-	f, err := l.dir.FS().OpenRead(name)
+	data, err := vfs.ReadSmall(l.dir.FS(), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
-	}
-	data, err := readTxnFile(f)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	out, err := parseTxns(data)
@@ -68,16 +64,4 @@ func (l *Log) readTxns(s *segment) ([]abortedTxn, error) {
 		l.dir.Logger().Warn("a transaction index is damaged", "log", l.name, "file", name, "error", err)
 	}
 	return out, nil
-}
-
-func readTxnFile(f vfs.File) ([]byte, error) {
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxSegmentBytes {
-		return nil, fmt.Errorf("it has %d bytes, more than any transaction index", size)
-	}
-	data := make([]byte, size)
-	return data, readFull(f, data, 0)
 }
