@@ -22,6 +22,7 @@ const (
 	MetaFile        = metaFile
 	FormatFile      = formatFile
 	CleanFile       = cleanFile
+	TurnFile        = turnFile
 	ManifestFile    = manifestFile
 	JournalFile     = journalFile
 	RecoveryFile    = recoveryFile
@@ -147,6 +148,7 @@ type View struct {
 	Meta      Meta
 	Ours      bool // it has ottla.format; else it is Apache Kafka's
 	Clean     bool // it has the marker of a clean stop
+	Running   bool // Ottla uses it, or died; with Clean, Apache Kafka stopped cleanly after that
 	Journal   bool // it has a journal
 	Recovery  map[string]int64
 	Starts    map[string]int64
@@ -178,6 +180,9 @@ func Look(fsys vfs.FS, path string) (*View, error) {
 		return nil, err
 	}
 	if _, v.Clean, err = read(cleanFile); err != nil {
+		return nil, err
+	}
+	if _, v.Running, err = read(turnFile); err != nil {
 		return nil, err
 	}
 	if _, err := fsys.Stat(filepath.Join(path, journalFile)); err == nil {

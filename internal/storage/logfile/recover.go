@@ -25,18 +25,18 @@ type Recovery struct {
 }
 
 // Recover opens a log directory once, as its node would at its start: the journal is brought to the segments, ends that a crash tore are cut and kept aside, and the
-// directory is closed cleanly, so that every segment stands alone. A directory that was closed cleanly is left as it is, to the byte. What happens is told to logger.
+// directory is closed cleanly, so that every segment stands alone. A directory that was closed cleanly, by Ottla or by Apache Kafka, is left as it is, to the byte. What happens is told to logger.
 func Recover(fsys vfs.FS, path string, logger *slog.Logger) (_ *Recovery, err error) {
 	view, err := dir.Look(fsys, path)
 	if err != nil {
 		return nil, err
 	}
 	out := &Recovery{Path: path, Damaged: []string{}}
+	if view.Clean && (!view.Journal || view.Running) { // a journal that is left counts no more once Apache Kafka had the directory
+		return out, nil
+	}
 	if !view.Ours {
 		return nil, fmt.Errorf("%s is a directory of Apache Kafka (it has no %s), which recovers it at its own start", path, dir.FormatFile)
-	}
-	if view.Clean && !view.Journal {
-		return out, nil
 	}
 	out.Needed = true
 	d, err := dir.Open(fsys, path, dir.Options{Meta: dir.Meta{NodeID: dir.NoNodeID}, Logger: logger})
