@@ -104,8 +104,9 @@ func (n *Node) register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin the cluster's metadata: %w", err)
 	}
-	if level := n.image.Load().Features()[meta.MetadataVersion]; level != meta.MetadataVersion44 {
-		return fmt.Errorf("the cluster's metadata.version is %d and this release works with %d (4.4-IV2): with Apache Kafka 4.4, run kafka-features upgrade --release-version 4.4, stop it, and start again", level, meta.MetadataVersion44)
+	if level := n.image.Load().Level(); level < meta.LowestMetadataVersion || level > meta.MetadataVersion44 {
+		return fmt.Errorf("the cluster's metadata.version is %d, and this release works with %d (3.3-IV3) to %d (4.4-IV2): bring it there with kafka-features upgrade or downgrade of the Apache Kafka that the directory comes from, stop that, and start again",
+			level, meta.LowestMetadataVersion, meta.MetadataVersion44)
 	}
 	if err := n.openLogs(n.image.Load()); err != nil {
 		return err
@@ -115,7 +116,7 @@ func (n *Node) register(ctx context.Context) error {
 	if broker.Rack != "" {
 		rack = &broker.Rack
 	}
-	features := []meta.SupportedFeature{{Name: meta.MetadataVersion, Min: meta.MetadataVersion44, Max: meta.MetadataVersion44}, {Name: "kraft.version", Min: 0, Max: 1}}
+	features := []meta.SupportedFeature{{Name: meta.MetadataVersion, Min: meta.LowestMetadataVersion, Max: meta.MetadataVersion44}, {Name: "kraft.version", Min: 0, Max: 1}}
 	if _, err := ask[meta.Result](ctx, n, meta.RegisterController{
 		ID: broker.NodeID, IncarnationID: n.incarnation, Endpoints: n.endpoints(broker.AdvertisedControllers), Features: features,
 	}); err != nil {

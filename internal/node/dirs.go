@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -50,17 +51,21 @@ func (n *Node) openDirs() error {
 	if n.clusterID == "" {
 		n.clusterID = model.TopicID(uuid.New()).String()
 	}
-	for _, path := range n.static.Broker.LogDirs {
-		d, err := dir.Open(n.fs, path, dir.Options{
-			Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Metrics: n.metrics, Logger: n.loggers.Logger("storage"),
-			OnFailure: func(err error) { n.dirFailed(path, err) },
+	n.dirsTotal.Store(int64(len(n.static.Broker.LogDirs)))
+	opened, failed := make([]*dir.Dir, len(n.static.Broker.LogDirs)), make([]error, len(n.static.Broker.LogDirs))
+	var opening sync.WaitGroup
+	for i, path := range n.static.Broker.LogDirs { // each is a disk of its own, that may have a journal to be read
+		opening.Go(func() {
+			opened[i], failed[i] = dir.Open(n.fs, path, dir.Options{
+				Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Metrics: n.metrics, Logger: n.loggers.Logger("storage"),
+				OnFailure: func(err error) { n.dirFailed(path, err) },
+			})
+			n.dirsDone.Add(1)
 		})
-		if err != nil {
-			return err
-		}
-		n.dirs = append(n.dirs, d)
 	}
-	return nil
+	opening.Wait()
+	n.dirs = slices.DeleteFunc(opened, func(d *dir.Dir) bool { return d == nil })
+	return errors.Join(failed...)
 }
 
 // dirFailed is called when a directory goes offline. Without its metadata, or without any directory, a node cannot go on.

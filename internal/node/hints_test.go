@@ -43,7 +43,7 @@ func makeIndexed(t *testing.T, path string) indexed {
 	n := open(t, path, "log.segment.bytes=1048576")
 	c := dial(t, n)
 	createTopic(t, c, "t", 1)
-	x := indexed{producer: producerID(t, c), batches: 150, first: time.Now().Add(-time.Hour).UnixMilli(), commits: lone("g")}
+	x := indexed{producer: producerID(t, c), batches: 220, first: time.Now().Add(-time.Hour).UnixMilli(), commits: lone("g")}
 	for i := range x.batches {
 		if p := produce(t, c, "t", -1, x.batch(i)); p.ErrorCode != 0 || p.BaseOffset != int64(i) {
 			t.Fatalf("batch %d: %v at %d", i, model.ErrorCode(p.ErrorCode), p.BaseOffset)
@@ -139,7 +139,9 @@ func TestHintsOfAStoppedNode(t *testing.T) {
 		for variant, spoilMore := range map[string]func(path string) error{
 			"as it stopped":        func(string) error { return nil },
 			"without the manifest": func(path string) error { return os.Remove(filepath.Join(path, dir.ManifestFile)) },
-			"as if it was killed":  func(path string) error { return os.Rename(filepath.Join(path, dir.CleanFile), filepath.Join(path, dir.TurnFile)) },
+			"as if it was killed": func(path string) error {
+				return os.Rename(filepath.Join(path, dir.CleanFile), filepath.Join(path, dir.TurnFile))
+			},
 		} {
 			t.Run(name+" "+variant, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "data")

@@ -72,7 +72,9 @@ type Node struct {
 	broker     *api.Broker
 	server     *server.Server
 	phase      atomic.Value // admin.Phase
-	logsDone   atomic.Int64 // of the start
+	dirsDone   atomic.Int64 // of the start
+	dirsTotal  atomic.Int64
+	logsDone   atomic.Int64
 	logsTotal  atomic.Int64
 	flushes    *flushes
 

@@ -47,7 +47,9 @@ func (n *Node) startAdmin(ctx context.Context) error {
 func (n *Node) health() admin.Health {
 	h := admin.Health{
 		NodeID: n.static.Broker.NodeID, Version: Version, Started: n.started, Phase: n.phase.Load().(admin.Phase),
-		Recovery: admin.Recovery{LogsDone: int(n.logsDone.Load()), LogsTotal: int(n.logsTotal.Load())}, Problems: []string{},
+		Recovery: admin.Recovery{
+			DirectoriesDone: int(n.dirsDone.Load()), DirectoriesTotal: int(n.dirsTotal.Load()), LogsDone: int(n.logsDone.Load()), LogsTotal: int(n.logsTotal.Load()),
+		}, Problems: []string{},
 	}
 	dirs := n.opened.Load()
 	if dirs == nil {

@@ -85,7 +85,7 @@ func TestTenThousandPartitions(t *testing.T) {
 	}
 
 	p = run(t, l)
-	within(t, "start after a clean stop with 10,000 partitions", p.serving(), time.Second)
+	within(t, "start after a clean stop with 10,000 partitions", p.serving(), 500*time.Millisecond)
 	if log := p.stderr.String(); strings.Contains(log, "log recovered") {
 		t.Errorf("a clean start scanned logs:\n%s", p.tail())
 	}

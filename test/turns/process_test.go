@@ -3,7 +3,9 @@
 package turns
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -42,7 +44,8 @@ type place struct {
 	output     transcript.Transcript
 	running    *exec.Cmd
 	exited     chan error
-	stopped    bool // whoever was last stopped in order
+	stopped    bool   // whoever was last stopped in order
+	release    string // of Kafka, that the directory is formatted for; empty for this one
 }
 
 func freePort(t *testing.T) int {
@@ -64,7 +67,10 @@ func longForm(t *testing.T) {
 }
 
 // newPlace makes a place with so many log directories.
-func newPlace(t *testing.T, dirs int) *place {
+func newPlace(t *testing.T, dirs int) *place { return newPlaceOf(t, dirs, "") }
+
+// newPlaceOf makes a place that is formatted for a release of Kafka. Before 3.9 the voters of the metadata quorum stand in the configuration.
+func newPlaceOf(t *testing.T, dirs int, release string) *place {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("not run: starts Apache Kafka; run without -short")
@@ -76,17 +82,21 @@ func newPlace(t *testing.T, dirs int) *place {
 	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_2.13-*.jar")); len(found) == 0 {
 		t.Skip("not run: no Apache Kafka: run `make clients` first")
 	}
-	p := &place{t: t, jars: jars, dir: t.TempDir(), stopped: true}
+	p := &place{t: t, jars: jars, dir: t.TempDir(), stopped: true, release: release}
 	p.properties = filepath.Join(p.dir, "server.properties")
 	for i := range dirs {
 		p.data = append(p.data, filepath.Join(p.dir, fmt.Sprintf("data-%d", i)))
 	}
 	port, controller := freePort(t), freePort(t)
 	p.address = fmt.Sprintf("127.0.0.1:%d", port)
+	voters := fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller)
+	if p.static() {
+		voters = fmt.Sprintf("controller.quorum.voters=1@127.0.0.1:%d", controller)
+	}
 	lines := []string{
 		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", p.address, controller),
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "controller.listener.names=CONTROLLER",
-		fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller), "log.dirs=" + strings.Join(p.data, ","),
+		voters, "log.dirs=" + strings.Join(p.data, ","),
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1", "group.initial.rebalance.delay.ms=0", "log.segment.bytes=1048576",
 	}
@@ -121,6 +131,9 @@ func (p *place) ottla(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// static tells whether the voters of the metadata quorum stand in the configuration, not in the log.
+func (p *place) static() bool { return strings.HasPrefix(p.release, "3.") && p.release < "3.9" }
+
 // recover has `ottla log recover` bring what only a journal has to the segments, in every directory.
 func (p *place) recover() {
 	p.t.Helper()
@@ -133,8 +146,16 @@ func (p *place) recover() {
 
 func (p *place) format() {
 	p.t.Helper()
-	out, err := p.java("kafka.tools.StorageTool", "format", "-t", "b3R0bGEtY29tcGF0LTAwMQ", "--standalone", "-c", p.properties,
-		"--add-scram", "SCRAM-SHA-256=[name=alice,password=secret]").CombinedOutput()
+	args := []string{"kafka.tools.StorageTool", "format", "-t", "b3R0bGEtY29tcGF0LTAwMQ", "-c", p.properties}
+	if p.release != "" {
+		args = append(args, "--release-version", p.release)
+	} else {
+		args = append(args, "--add-scram", "SCRAM-SHA-256=[name=alice,password=secret]")
+	}
+	if !p.static() {
+		args = append(args, "--standalone")
+	}
+	out, err := p.java(args...).CombinedOutput()
 	if err != nil {
 		p.t.Fatalf("format: %v\n%s", err, out)
 	}
@@ -206,6 +227,26 @@ func (p *place) end(signal syscall.Signal) {
 	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill() // the test has failed already
 		p.t.Fatalf("a node ignored %v", signal)
+	}
+}
+
+// gone waits until no log directory has a name any more.
+func (p *place) gone(name string) {
+	p.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for _, data := range p.data {
+		for {
+			if _, err := os.Stat(filepath.Join(data, name)); errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-deadline:
+				p.t.Fatalf("%s is still in %s", name, data)
+			}
+		}
 	}
 }
 

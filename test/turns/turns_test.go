@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ledger is what must be there.
@@ -21,6 +23,7 @@ type ledger struct {
 	retention map[string]string // a configuration of each topic
 	records   map[string][]string
 	committed map[string]int64 // of group g, by topic
+	level     int16            // of metadata.version, 0 for the newest
 	quotas    bool             // Kafka was asked to keep one
 	scram     bool             // the directory was formatted with one
 }
@@ -79,6 +82,25 @@ func TestOttlaBegins(t *testing.T) {
 			l.scram = formatted
 			for i, who := range []string{ottla, kafka, ottla} {
 				turn(t, p, l, who, i, false)
+			}
+		})
+	}
+}
+
+// TestOlderLevels: a directory whose metadata.version is that of an older Kafka goes from one to the other and stays at it.
+func TestOlderLevels(t *testing.T) {
+	levels := map[string]int16{"3.3-IV3": 7}
+	if os.Getenv("OTTLA_LONG") != "" {
+		maps.Copy(levels, map[string]int16{"3.5-IV2": 11, "3.7-IV4": 19, "3.9-IV0": 21, "4.0-IV3": 25, "4.1-IV1": 27, "4.3-IV0": 30})
+	}
+	for release, level := range levels {
+		t.Run(release, func(t *testing.T) {
+			p := newPlaceOf(t, 1, release)
+			p.format()
+			l := newLedger()
+			l.level = level
+			for i, who := range []string{ottla, kafka, ottla} {
+				turn(t, p, l, who, i, i == 1)
 			}
 		})
 	}
@@ -172,6 +194,7 @@ func (l *ledger) work(t *testing.T, p *place, who string, round int) {
 	if err != nil || resp.Err != nil {
 		t.Fatalf("%s: delete %s: %v %v", who, passing, err, resp.Err)
 	}
+	p.gone(passing + "-0") // Kafka answers before it has renamed the directory; killed then, it would leave a stray
 	delete(l.topics, passing)
 	delete(l.records, passing)
 	delete(l.retention, passing)
@@ -224,6 +247,7 @@ func (l *ledger) check(t *testing.T, p *place, who string) {
 		}
 	}
 	l.checkRecords(t, p, who)
+	l.checkLevel(t, ctx, c, who)
 	if who == kafka {
 		l.checkForeign(t, ctx, admin)
 	}
@@ -254,6 +278,26 @@ func (l *ledger) checkRecords(t *testing.T, p *place, who string) {
 			t.Errorf("%s: %s has %d records, want %d", who, topic, len(got[topic]), len(want))
 		}
 	}
+}
+
+// checkLevel asks for the metadata.version in force.
+func (l *ledger) checkLevel(t *testing.T, ctx context.Context, c *kgo.Client, who string) {
+	t.Helper()
+	if l.level == 0 {
+		return
+	}
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "turns", "1"
+	resp, err := req.RequestWith(ctx, c)
+	if err != nil {
+		t.Fatalf("%s: features: %v", who, err)
+	}
+	for _, f := range resp.FinalizedFeatures {
+		if f.Name == "metadata.version" && f.MaxVersionLevel == l.level {
+			return
+		}
+	}
+	t.Errorf("%s has the features %+v, not metadata.version %d", who, resp.FinalizedFeatures, l.level)
 }
 
 // checkForeign asks for what only Kafka understands.

@@ -16,7 +16,7 @@ var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9]
 
 // supportedFeatures are the levels that this build can run the cluster at. Features that belong to what it does not serve yet are not named.
 var supportedFeatures = []wire.SupportedFeature{
-	{Name: meta.MetadataVersion, Min: meta.MetadataVersion44, Max: meta.MetadataVersion44},
+	{Name: meta.MetadataVersion, Min: meta.LowestMetadataVersion, Max: meta.MetadataVersion44},
 	{Name: "kraft.version", Min: 0, Max: 1},
 }
 

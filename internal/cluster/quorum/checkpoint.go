@@ -133,13 +133,27 @@ func (q *Quorum) findBase() error {
 // bootstrapFile is where Kafka's formatting before 4.4 left what a cluster begins with, in the log directory itself.
 const bootstrapFile = "bootstrap.checkpoint"
 
+func (q *Quorum) bootstrapFile() string {
+	return filepath.Join(filepath.Dir(q.opts.Path), bootstrapFile)
+}
+
+// formatted tells whether Kafka's formatting left that file.
+func (q *Quorum) formatted() (bool, error) {
+	_, err := q.opts.FS.Stat(q.bootstrapFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Formatted returns what Kafka's formatting left: the records that a cluster begins with. It is nil when there are none.
 func (q *Quorum) Formatted() (records []machine.Record, err error) {
-	c := Checkpoint{name: filepath.Join(filepath.Dir(q.opts.Path), bootstrapFile), fs: q.opts.FS}
-	if _, err := c.fs.Stat(c.name); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	c := Checkpoint{name: q.bootstrapFile(), fs: q.opts.FS}
+	there, err := q.formatted()
+	if err != nil {
+		return nil, err
+	}
+	if !there {
 		if q.base == nil || q.base.End.Offset != 0 {
 			return nil, nil
 		}

@@ -89,9 +89,13 @@ func (q *Quorum) scan() (list []Voter, err error) {
 		if list, err = q.base.voters(); err != nil {
 			return nil, err
 		}
-		if list != nil {
-			q.member = max(0, q.base.End.Offset-1)
-		}
+	}
+	formatted, err := q.formatted()
+	if err != nil {
+		return nil, err
+	}
+	if q.base != nil || formatted { // also when it names none: then they stand in the configuration, as with kraft.version 0
+		q.member = 0
 	}
 	err = q.eachBatch(q.log.StartOffset(), q.log.EndOffset(), func(b batch.Batch) error {
 		if err := q.table.add(q.table.last()+1, uint64(b.PartitionLeaderEpoch()), b); err != nil {

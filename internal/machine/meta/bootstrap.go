@@ -5,12 +5,6 @@ import (
 	"github.com/ottla/ottla/internal/machine/meta/record"
 )
 
-// MetadataVersion is the name of the feature that says which records the log may contain.
-const MetadataVersion = "metadata.version"
-
-// MetadataVersion44 is the level of Apache Kafka 4.4 (4.4-IV2).
-const MetadataVersion44 int16 = 33
-
 // FeatureLevel is a finalised feature.
 type FeatureLevel struct {
 	Name  string
@@ -46,18 +40,28 @@ func (m *Machine) bootstrap(recs *records, in Bootstrap) BootstrapReply {
 	if len(features) == 0 {
 		features = []FeatureLevel{{MetadataVersion, MetadataVersion44}}
 	}
-	// Kafka brackets these records as a metadata transaction, because it may have to write them in several batches.
-	recs.add(&record.BeginTransactionRecord{Name: new("Bootstrap records")}, firstVersion)
+	level := levelIn(in.Records)
 	if len(in.Records) > 0 {
-		*recs = append(*recs, in.Records...)
 		features = nil
 	}
+	for _, f := range features {
+		if f.Name == MetadataVersion {
+			level = f.Level
+		}
+	}
+	// Kafka brackets these records as a metadata transaction, because it may have to write them in several batches. Here they are one batch at every level.
+	if level >= transactionsLevel {
+		recs.add(&record.BeginTransactionRecord{Name: new("Bootstrap records")}, firstVersion)
+	}
+	*recs = append(*recs, in.Records...)
 	for _, f := range features {
 		recs.add(&record.FeatureLevelRecord{Name: f.Name, FeatureLevel: f.Level}, firstVersion)
 	}
 	for _, c := range in.Configs {
 		recs.add(&record.ConfigRecord{ResourceType: int8(c.Resource.Type), ResourceName: c.Resource.Name, Name: c.Name, Value: new(c.Value)}, firstVersion)
 	}
-	recs.add(&record.EndTransactionRecord{}, firstVersion)
+	if level >= transactionsLevel {
+		recs.add(&record.EndTransactionRecord{}, firstVersion)
+	}
 	return BootstrapReply{New: true}
 }

@@ -70,7 +70,7 @@ func (m *Machine) growTopic(recs *records, t GrowTopic, room int) Result {
 		return r
 	}
 	for i, list := range replicas {
-		recs.add(m.newPartition(topic.ID, int32(have+i), list), partitionVersion)
+		recs.add(m.newPartition(topic.ID, int32(have+i), list), m.versions().partition)
 	}
 	return Result{}
 }

@@ -109,7 +109,7 @@ func (m *Machine) createTopic(recs *records, t CreateTopic, out *CreatedTopic, t
 	recs.add(&record.TopicRecord{Name: t.Name, TopicID: t.ID}, firstVersion)
 	recs.setConfigs(Resource{TopicResource, t.Name}, nil, configs)
 	for number, list := range replicas {
-		recs.add(m.newPartition(t.ID, int32(number), list), partitionVersion)
+		recs.add(m.newPartition(t.ID, int32(number), list), m.versions().partition)
 	}
 	out.ID, out.Partitions, out.ReplicationFactor, out.Configs = t.ID, int32(len(replicas)), int16(len(replicas[0])), configs
 	return Result{}
@@ -203,7 +203,9 @@ func (m *Machine) newPartition(id model.TopicID, number int32, replicas []int32)
 		if len(b.Directories) == 1 {
 			directory = b.Directories[0]
 		}
-		r.Directories = append(r.Directories, directory)
+		if m.ahead.image.Level() >= directoriesLevel {
+			r.Directories = append(r.Directories, directory)
+		}
 	}
 	r.Leader = r.ISR[0]
 	return r

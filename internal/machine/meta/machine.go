@@ -232,13 +232,3 @@ type records []machine.Record
 func (r *records) add(m record.Message, version int16) {
 	*r = append(*r, machine.Record{Value: record.Append(nil, m, version)})
 }
-
-// Versions in which records are written; each is the newest of metadata.version 33 (4.4-IV2), the only level that a cluster of ours begins with.
-const (
-	registerBrokerVersion     = 4
-	partitionVersion          = 2
-	partitionChangeVersion    = 2
-	registrationChangeVersion = 0 // enough for fencing, and what Kafka writes for it
-	shutDownVersion           = 1
-	firstVersion              = 0
-)

@@ -73,10 +73,14 @@ func (m *Machine) registerBroker(recs *records, in RegisterBroker) BrokerReply {
 		back.fenced = true
 		back.collect(image, in.ID)
 	}
+	directories := in.Directories
+	if image.Level() < directoriesLevel {
+		directories = nil
+	}
 	recs.add(&record.RegisterBrokerRecord{
 		BrokerID: in.ID, IncarnationID: in.IncarnationID, BrokerEpoch: epoch, EndPoints: recordEndpoints(in.Endpoints),
-		Features: recordFeatures(in.Features), Rack: in.Rack, Fenced: back.fenced, LogDirs: in.Directories,
-	}, registerBrokerVersion)
+		Features: recordFeatures(in.Features), Rack: in.Rack, Fenced: back.fenced, LogDirs: directories,
+	}, m.versions().registerBroker)
 	back.change(recs, image, in.ID, m.opts.MaxChangesPerInput)
 	if !back.finished() {
 		m.raises[in.ID] = back
@@ -110,7 +114,7 @@ func (m *Machine) checkRegistration(in RegisterBroker) Result {
 		}
 	}
 	old := image.Broker(in.ID)
-	if old == nil || old.Fenced || old.IncarnationID == in.IncarnationID {
+	if old == nil || old.Fenced || old.IncarnationID == in.IncarnationID || len(old.Directories) == 0 { // below 3.7-IV2 directories are not registered
 		return Result{}
 	}
 	// Whoever holds a directory's lock proves that its previous process is gone; without one in common both may be alive.
@@ -200,7 +204,7 @@ func (m *Machine) unregisterBroker(recs *records, in UnregisterBroker) BrokerRep
 	return BrokerReply{Epoch: b.Epoch, Fenced: true}
 }
 
-// RegisterController announces a controller process. The reply is a Result.
+// RegisterController announces a controller process, where the level of metadata.version has a record for that. The reply is a Result.
 type RegisterController struct {
 	ID            int32
 	IncarnationID model.TopicID
@@ -209,6 +213,9 @@ type RegisterController struct {
 }
 
 func (m *Machine) registerController(recs *records, in RegisterController) Result {
+	if !m.ahead.image.RegistersControllers() {
+		return Result{}
+	}
 	recs.add(&record.RegisterControllerRecord{
 		ControllerID: in.ID, IncarnationID: in.IncarnationID, EndPoints: recordEndpoints(in.Endpoints), Features: recordFeatures(in.Features),
 	}, firstVersion)

@@ -47,7 +47,7 @@ func (r *returning) change(recs *records, image *Image, broker int32, limit int)
 		}
 		if c, ok := r.changeOf(image, &t.Partitions[ref.number], broker); ok {
 			c.TopicID, c.PartitionID = ref.topic, ref.number
-			recs.add(c, partitionChangeVersion)
+			recs.add(c, versionsAt(image.Level()).partitionChange)
 		}
 	}
 	r.done += r.step
@@ -119,7 +119,7 @@ func (m *Machine) elect(recs *records, broker int32) (again bool) {
 			if len(p.LastKnownELR) > 0 {
 				c.LastKnownELR = []int32{}
 			}
-			recs.add(c, partitionChangeVersion)
+			recs.add(c, m.versions().partitionChange)
 		}
 	}
 	return false

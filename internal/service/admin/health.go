@@ -29,10 +29,12 @@ const (
 	Stopping Phase = "stopping"
 )
 
-// Recovery tells how far the start has got.
+// Recovery tells how far the start has got. Directories come first: what a crash left in their journals is brought to the logs. How many logs there are is known after that.
 type Recovery struct {
-	LogsDone  int `json:"logs_done"`
-	LogsTotal int `json:"logs_total"`
+	DirectoriesDone  int `json:"directories_done"`
+	DirectoriesTotal int `json:"directories_total"`
+	LogsDone         int `json:"logs_done"`
+	LogsTotal        int `json:"logs_total"`
 }
 
 // Directory is one log directory.
