@@ -22,6 +22,11 @@ func oddRequests(s *side) {
 		req.Topics = append(req.Topics, empty, none)
 		return req
 	})
+	s.each("delete offsets of topics without partitions", 47, func(int16) kmsg.Request {
+		req := offsetDeleteRequest("odd-group", "odd-none")
+		req.Topics = append(req.Topics, offsetDeleteRequest("", "odd-a").Topics...)
+		return req
+	})
 	s.each("delete records", 21, func(int16) kmsg.Request {
 		req := kmsg.NewPtrDeleteRecordsRequest()
 		req.TimeoutMillis = 5000

@@ -20,11 +20,11 @@ func (b *Broker) offsetDelete(r *server.Request, req *kmsg.OffsetDeleteRequest) 
 	image := b.Image()
 	var sent []int // which response topic belongs to which topic of the input
 	for _, t := range req.Topics {
-		if len(t.Partitions) == 0 {
-			continue
-		}
 		known := group.DeleteTopic{Name: t.Topic}
 		topic := image.TopicByName(t.Topic)
+		if len(t.Partitions) == 0 && topic != nil {
+			continue // Kafka's answer has it when there is no such topic
+		}
 		out := kmsg.NewOffsetDeleteResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {
