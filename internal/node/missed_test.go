@@ -71,6 +71,7 @@ func TestDeletedTopicsReachBusyCoordinators(t *testing.T) {
 		if close(m.released); !busy {
 			run()
 		}
+		<-slow.shard.Ready()
 		eventually(t, "the offset of the deleted topic is removed", func() bool { return committed(t, c, "g", "gone").Offset == -1 })
 		cancel()
 		if err := <-ended; err != nil {

@@ -69,7 +69,7 @@ func (b *Broker) Handlers() []server.Handler {
 	out := make([]server.Handler, 0, len(table))
 	for _, e := range table {
 		h := server.Handler{
-			Key: e.key, Name: wire.Name(e.key), Min: e.min, Max: e.max, Serve: e.serve(b),
+			Key: e.key, Name: wire.Name(e.key), Min: e.min, Max: e.max, Serve: e.serve(b), Sequential: e.key != wire.KeyProduce,
 			Check: func(version int16, body []byte) (int, error) { return wire.Check(e.key, version, body) },
 		}
 		switch e.key {

@@ -26,7 +26,8 @@ type Conn struct {
 	in     inbox
 	out    outbox
 	queue  queue
-	unsent atomic.Int32 // answers pushed and not yet written; the outbox is the reader's while it is zero
+	unsent atomic.Int32  // answers pushed and not yet written; the outbox is the reader's while it is zero
+	idle   chan struct{} // says that unsent became zero
 	timer  *time.Timer
 
 	request Request
@@ -37,6 +38,7 @@ type Conn struct {
 	why      atomic.Uint32 // a reason, set once
 	writing  sync.WaitGroup
 	started  bool // the writer runs; the reader's own
+	alone    bool // the answer parked last is one of a Sequential handler; the reader's own
 
 	// What the watch reads. Times are Server.sinceStart; zero means "not now".
 	lastRead   atomic.Int64
@@ -47,11 +49,12 @@ type Conn struct {
 	readerWait atomic.Int64 // the reader waits for memory
 	writerWait atomic.Int64 // the writer does
 	writeSince atomic.Int64 // a write is in the system's hands
+	inLine     atomic.Int64 // a whole request waits for the answers before it
 	held       [purposes]atomic.Int64
 }
 
 func newConn(s *Server, l *listener, socket net.Conn, ip netip.Addr) *Conn {
-	c := &Conn{server: s, listener: l, socket: socket, ip: ip, stop: make(chan struct{})}
+	c := &Conn{server: s, listener: l, socket: socket, ip: ip, stop: make(chan struct{}), idle: make(chan struct{}, 1)}
 	c.in.init()
 	c.out.conn = c
 	c.queue.init()

@@ -5,6 +5,10 @@
 // left is an Answer. When that is ready and nothing is queued before it, the same goroutine writes it. Otherwise it parks in the connection's queue, stage one
 // ends, the request's memory is given back, and the connection's writer waits for it, makes its body and writes it, in the order of the requests.
 //
+// Requests of a Sequential handler, in this node all but Produce, begin when everything that the connection asked before is answered, and hold up what comes behind
+// them: a request then finds what the one before it did, as in Kafka, which serves one request of a connection at a time. Writes overtake each other's waits for the
+// disk, and nothing else.
+//
 // Memory is granted as bytes arrive. A connection that waits for its next frame holds one small buffer of its own; only what does not fit in there is reserved
 // from the node's budget, in steps that double as the bytes come in, so that announcing a large frame costs nothing. When the budget is short, connections wait
 // for it in their order, and those that hold some without making progress are closed. One growing frame at a time has as much set aside as the largest may need,
@@ -19,7 +23,8 @@
 //  5. A frame that is half received, a wait for memory and an idle connection all end by a deadline. A peer that merely does not read is closed only when
 //     memory is short or the connection's idle time has passed.
 //  6. No input closes anything but the connection it came from. A failed accept never ends a listener.
-//  7. After Shutdown returned nil no goroutine of the server runs.
+//  7. A request that waits in line for the answers before it gives its memory up when others need it, and ends with the idle time.
+//  8. After Shutdown returned nil no goroutine of the server runs.
 //
 // A panic in a handler is a broken invariant: it is logged with the request that caused it and ends the process.
 //

@@ -49,6 +49,10 @@ type Handler struct {
 	Name     string // for logs and metrics
 	Min, Max int16  // the versions that Serve takes
 
+	// Sequential has stage one begin when everything that the connection asked before is answered, and holds up what it asks next until this is: as in Kafka, where a
+	// connection has one request served at a time, each request then finds what the one before it did. Without it only the order of stages one and of answers is kept.
+	Sequential bool
+
 	// Check proves a body before it is served and returns what decoding it will cost in bytes, which is reserved before Serve and released after it.
 	// An error closes the connection. Nil means that Serve decodes with a bound of its own.
 	Check func(version int16, body []byte) (cost int, err error)

@@ -27,6 +27,9 @@ func (c *Conn) serve(frame []byte) reason {
 		return c.complain(closedUnsupported, "closing a connection that asked for an API that is not served", slog.String("api", wire.Name(h.Key)),
 			slog.Int("key", int(h.Key)), slog.Int("version", int(h.Version)), slog.String("client", string(h.ClientID)))
 	}
+	if why := c.await(r); why != open {
+		return why
+	}
 	c.fillRequest(&h, body)
 	p := parked{route: r, arrived: c.in.arrived, header: responseHeader{h.CorrelationID, wire.ResponseHeaderFlexible(h.Key, h.Version)}}
 	started := c.in.arrived
@@ -43,6 +46,23 @@ func (c *Conn) serve(frame []byte) reason {
 	r.metrics.local.ObserveDuration(p.served.Sub(started))
 	r.metrics.requestBytes.Observe(int64(len(frame) + sizePrefix))
 	return c.deliver(&p)
+}
+
+// await waits until the answers are out before which a request may not be begun.
+func (c *Conn) await(r *route) reason {
+	if c.unsent.Load() == 0 || !r.Sequential && !c.alone {
+		return open
+	}
+	c.inLine.Store(c.server.sinceStart(time.Now()))
+	defer c.inLine.Store(0)
+	for c.unsent.Load() > 0 {
+		select {
+		case <-c.idle:
+		case <-c.stop:
+			return c.reason()
+		}
+	}
+	return open
 }
 
 // stageOne proves the body, runs the handler and, when its answer has nothing to wait for, makes the answer's body. The request's memory is free after it.
@@ -141,6 +161,7 @@ func (c *Conn) park(p *parked) {
 		c.writing.Go(c.write)
 	}
 	c.unsent.Add(1)
+	c.alone = p.route.Sequential
 	c.queue.push(p, c.server.metrics.queueFull)
 }
 

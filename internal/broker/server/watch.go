@@ -61,7 +61,7 @@ func (c *Conn) overdue(now int64) reason {
 	quiet := now - max(read, write)
 	if writing != 0 {
 		quiet = now - writing // what was parked for hours and leaves now is not idle
-	} else if unsent > 0 {
+	} else if unsent > 0 && c.inLine.Load() == 0 { // with a request in line nobody reads, and so nobody notices that the peer has left
 		quiet = 0
 	}
 	switch {
@@ -141,7 +141,7 @@ type obstacle struct {
 
 const (
 	rankNone    = iota // holds nothing, or will give it back by itself
-	rankStalled        // neither sent nor took anything for the stall timeout
+	rankStalled        // neither sent nor took anything for the stall timeout, or has a request in line for as long
 	rankSlow           // sends a frame; the slowest first
 	rankWaiting        // waits for memory itself; the youngest first
 	rankQueued         // has answers behind one that waits for something else; the longest silent first
@@ -149,7 +149,7 @@ const (
 
 func (c *Conn) obstacle(now int64, stall time.Duration) obstacle {
 	frame, writing, waiting := c.frameSince.Load(), c.writeSince.Load(), max(c.readerWait.Load(), c.writerWait.Load())
-	read := c.lastRead.Load()
+	read, inLine := c.lastRead.Load(), c.inLine.Load()
 	switch {
 	case writing != 0:
 		if time.Duration(now-writing) >= stall {
@@ -157,6 +157,8 @@ func (c *Conn) obstacle(now int64, stall time.Duration) obstacle {
 		}
 	case waiting != 0:
 		return obstacle{c, rankWaiting, -waiting}
+	case inLine != 0 && c.held[forFrame].Load() > 0 && time.Duration(now-inLine) >= stall:
+		return obstacle{c, rankStalled, inLine}
 	case frame != 0 && time.Duration(now-read) >= stall:
 		return obstacle{c, rankStalled, read}
 	case frame != 0 && now > frame:

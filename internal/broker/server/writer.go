@@ -16,7 +16,12 @@ func (c *Conn) write() {
 	written := int32(0) // answers in the outbox, which count as unsent until it is flushed
 	flush := func() {
 		c.out.flush()
-		c.unsent.Add(-written)
+		if written > 0 && c.unsent.Add(-written) == 0 {
+			select {
+			case c.idle <- struct{}{}:
+			default: // said already
+			}
+		}
 		written = 0
 	}
 	for {
