@@ -22,7 +22,9 @@ func TestPipelinedRequestsSeeEachOther(t *testing.T) {
 	write := func(topic string, acks int16) kmsg.Request {
 		return version(newestProduce, produceRequest(topic, model.TopicID{}, 0, acks, batchOf(batch.Options{}, "v")))
 	}
-	read := func(offset int64) kmsg.Request { return version(newestFetch, fetchRequest("t", model.TopicID{}, 0, offset)) }
+	read := func(offset int64) kmsg.Request {
+		return version(newestFetch, fetchRequest("t", model.TopicID{}, 0, offset))
+	}
 	create := kmsg.NewPtrCreateTopicsRequest()
 	one := kmsg.NewCreateTopicsRequestTopic()
 	one.Topic, one.NumPartitions, one.ReplicationFactor = "new", 1, 1
