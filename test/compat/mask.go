@@ -25,6 +25,7 @@ var maskRules = []maskRule{
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 	{regexp.MustCompile(`(?m)^\s+at [\w.$/<>@]+\(.*\)\n|^\s+\.\.\. \d+ more\n`), ""}, // frames of the tool's own stack
 	{regexp.MustCompile(`(?m)^exit \d\n^Tools\$Exited: exit \d\n`), ""},              // of the runner
+	{regexp.MustCompile(`(?m)^\d+ records sent, .* ms max latency\.\n`), ""},         // said every five seconds: a slow run has such lines; the last one goes on behind the maximum
 	{regexp.MustCompile(`(?m)^\[stderr\]\n?\z`), ""},
 }
 
