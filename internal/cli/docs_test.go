@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,44 @@ func TestPage(t *testing.T) {
 	}
 	if string(got) != want {
 		t.Error("docs/cli.md is not what the commands say: go test ./internal/cli -run TestPage -rewrite")
+	}
+}
+
+// TestDocsRun runs what README and the guide tell a stranger to type, in their order, against a node whose data is where they say.
+func TestDocsRun(t *testing.T) {
+	command := regexp.MustCompile(`^(?:echo '([^']*)' \| )?(?:\./)?ottla ([^#]*)`)
+	for name, least := range map[string]int{"README.md": 6, "docs/getting-started.md": 8} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			bootstrap, _ := openNodeIn(t, dir, "127.0.0.1:0")
+			ran := 0
+			for i, block := range strings.Split(string(text), "```") {
+				if i%2 == 0 || !strings.HasPrefix(block, "sh\n") {
+					continue
+				}
+				for line := range strings.Lines(block) {
+					typed := command.FindStringSubmatch(line)
+					if typed == nil || strings.HasPrefix(typed[2], "serve") && !strings.Contains(typed[2], "--print-config") {
+						continue
+					}
+					args := strings.Fields(strings.ReplaceAll(strings.Split(typed[2], ">")[0], "ottla-data", dir))
+					if args[0] == "consume" && !strings.Contains(line, "--max-messages") && !strings.Contains(line, "--follow=false") {
+						args = append(args, "--max-messages", "1") // it is Ctrl-C that ends it
+					}
+					if got := run(t, bootstrap, typed[1]+"\n", args...); got.code != exitOK || got.out == "" && got.err == "" {
+						t.Errorf("%s: exit %d\n%s%s", strings.TrimSpace(line), got.code, got.out, got.err)
+					}
+					ran++
+				}
+			}
+			if ran < least {
+				t.Errorf("%d commands were found, want at least %d", ran, least)
+			}
+		})
 	}
 }
 

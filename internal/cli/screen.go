@@ -155,7 +155,7 @@ func (v *screen) writeSnippets(b *strings.Builder) {
 func snippets(ottla, bootstrap string) []snippet {
 	return []snippet{
 		{"the shell", fmt.Sprintf("echo hello | %[1]s produce greetings\n%[1]s consume greetings --from beginning", ottla)},
-		{"Python (kafka-python)", fmt.Sprintf("from kafka import KafkaProducer\nKafkaProducer(bootstrap_servers=%q).send(\"greetings\", b\"hello\").get()", bootstrap)},
+		{"Python (kafka-python)", fmt.Sprintf("from kafka import KafkaProducer\nproducer = KafkaProducer(bootstrap_servers=%q)\nproducer.send(\"greetings\", b\"hello\").get()", bootstrap)},
 		{"Java (kafka-clients)", fmt.Sprintf("var p = new KafkaProducer<>(Map.<String, Object>of(\"bootstrap.servers\", %q), new StringSerializer(), new StringSerializer());\n"+
 			"p.send(new ProducerRecord<>(\"greetings\", \"hello\")).get();", bootstrap)},
 		{"Go (franz-go)", fmt.Sprintf("client, err := kgo.NewClient(kgo.SeedBrokers(%q), kgo.AllowAutoTopicCreation())\n"+

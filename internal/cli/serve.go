@@ -107,7 +107,7 @@ func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	if len(static.Ignored) > 0 {
 		log.Warn("these settings have no effect in this build; docs/configs.md says why", "keys", static.Ignored)
 	}
-	n, err := node.Open(ctx, node.Options{Static: static, Loggers: loggers})
+	n, err := node.Open(ctx, node.Options{Static: static, Loggers: loggers, Version: buildVersion().Version})
 	if err != nil {
 		if interrupted := interruption(ctx); interrupted != nil {
 			return interrupted

@@ -33,6 +33,8 @@ type Options struct {
 	// FS is the file system of the log directories; the real one when nil.
 	FS    vfs.FS
 	Clock func() time.Time
+	// Version is what this build calls itself.
+	Version string
 }
 
 // Node is one running node.
@@ -44,6 +46,7 @@ type Node struct {
 	clock       func() time.Time
 	metrics     *metric.Registry
 	incarnation model.TopicID
+	version     string
 	started     time.Time
 
 	ctx    context.Context
@@ -101,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{
 		static: static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
-		incarnation: model.TopicID(uuid.New()), started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(), descriptors: descriptorLimit(),
+		incarnation: model.TopicID(uuid.New()), version: o.Version, started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(), descriptors: descriptorLimit(),
 	}
 	if n.fs == nil {
 		n.fs = vfs.OS()

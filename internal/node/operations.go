@@ -16,9 +16,6 @@ import (
 	"github.com/ottla/ottla/internal/storage/dir"
 )
 
-// Version is what this build calls itself; the linker may set it.
-var Version = "dev"
-
 // startAdmin opens the admin listener first, so that health answers while logs are recovered.
 func (n *Node) startAdmin(ctx context.Context) error {
 	address := n.static.Broker.AdminListener
@@ -46,7 +43,7 @@ func (n *Node) startAdmin(ctx context.Context) error {
 // health tells how the node is doing. It asks nothing that could wait for a disk.
 func (n *Node) health() admin.Health {
 	h := admin.Health{
-		NodeID: n.static.Broker.NodeID, Version: Version, Started: n.started, Phase: n.phase.Load().(admin.Phase),
+		NodeID: n.static.Broker.NodeID, Version: n.version, Started: n.started, Phase: n.phase.Load().(admin.Phase),
 		Recovery: admin.Recovery{
 			DirectoriesDone: int(n.dirsDone.Load()), DirectoriesTotal: int(n.dirsTotal.Load()), LogsDone: int(n.logsDone.Load()), LogsTotal: int(n.logsTotal.Load()),
 		}, Problems: []string{},
@@ -68,7 +65,7 @@ func (n *Node) health() admin.Health {
 		}
 	}
 	for _, d := range *dirs {
-		out := admin.Directory{Path: d.Path(), ID: d.ID().String(), Online: d.Err() == nil, Partitions: counts[d.Path()], FreeBytes: d.FreeBytes(), TotalBytes: -1}
+		out := admin.Directory{Path: d.Path(), ID: d.ID().String(), Online: d.Err() == nil, Partitions: counts[d.Path()], FreeBytes: d.FreeBytes(), TotalBytes: d.TotalBytes()}
 		if err := d.Err(); err != nil {
 			out.Error = err.Error()
 			h.Problems = append(h.Problems, fmt.Sprintf("log directory %s is offline: repair or replace its disk, then restart the node", d.Path()))
@@ -104,7 +101,7 @@ func sourceName(s config.Source) string {
 func (n *Node) registerMetrics() {
 	m := n.metrics
 	gauge := func(f *metric.Family, value func() float64, labels ...string) { m.GaugeFunc(f, value, labels...) }
-	gauge(metric.BuildInfo, func() float64 { return 1 }, Version, runtime.Version())
+	gauge(metric.BuildInfo, func() float64 { return 1 }, n.version, runtime.Version())
 	gauge(metric.Topics, func() float64 { return float64(n.image.Load().TopicCount()) })
 	gauge(metric.Partitions, func() float64 { return float64(n.count(func(*partition.Partition) bool { return true })) })
 	gauge(metric.OfflinePartitions, func() float64 { return float64(n.count(func(p *partition.Partition) bool { return p.Err() != nil })) })

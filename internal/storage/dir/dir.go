@@ -71,6 +71,7 @@ type Dir struct {
 	full       atomic.Bool
 	fullAsked  atomic.Int64
 	free       atomic.Int64
+	total      atomic.Int64 // size of the file system, 0 when it is not known
 	roundBegan atomic.Int64
 	stats      Stats
 

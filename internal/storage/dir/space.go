@@ -42,6 +42,7 @@ func (d *Dir) lookAtSpace(now time.Time) {
 		return
 	}
 	d.free.Store(free)
+	d.total.Store(total)
 	low := lowWater(d.minFree, total)
 	d.spaceAfter = max(min(spaceEveryBytes, low/4), 64<<10)
 	full := d.full.Load()
@@ -69,3 +70,6 @@ func (d *Dir) Full(now time.Time) bool {
 
 // FreeBytes is the free space when it was last looked at.
 func (d *Dir) FreeBytes() int64 { return d.free.Load() }
+
+// TotalBytes is the size of the file system, 0 when the system does not tell.
+func (d *Dir) TotalBytes() int64 { return d.total.Load() }
