@@ -2,13 +2,16 @@ package cli
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ottla/ottla/internal/config"
+	"github.com/ottla/ottla/internal/storage/dir"
 )
 
 // completionTimeout bounds what a person who pressed Tab waits for a cluster that does not answer.
@@ -35,6 +38,20 @@ func (s *shell) complete(command *cobra.Command, ask func(ctx context.Context, c
 		cobra.CompDebugln(err.Error(), false)
 	}
 	return names
+}
+
+// completeNoFiles keeps the shell from offering files for the values of flags that take none.
+func completeNoFiles(c *cobra.Command) {
+	visit := func(f *pflag.Flag) {
+		if _, known := c.GetFlagCompletionFunc(f.Name); !known && f.NoOptDefVal == "" && f.Name != "file" {
+			must(c.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions))
+		}
+	}
+	c.Flags().VisitAll(visit)
+	c.PersistentFlags().VisitAll(visit)
+	for _, sub := range c.Commands() {
+		completeNoFiles(sub)
+	}
 }
 
 // matching keeps the names that go on from what was typed and do not stand there already.
@@ -138,6 +155,23 @@ func (s *shell) completeKeysToSet(command *cobra.Command, args []string, typed s
 		keys[i] += "="
 	}
 	return keys, directive | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeLogs completes the names of the logs in a log directory that stands before.
+func completeLogs(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var logs []string
+	if len(args) > 0 {
+		entries, err := os.ReadDir(args[0])
+		if err != nil {
+			cobra.CompDebugln(err.Error(), false)
+		}
+		for _, e := range entries {
+			if _, _, ok := dir.SplitName(e.Name()); ok && e.IsDir() {
+				logs = append(logs, e.Name())
+			}
+		}
+	}
+	return matching(logs, nil, typed), noFiles
 }
 
 // completeTopicKeys completes the settings of a topic that does not exist yet, from our own table.

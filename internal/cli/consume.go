@@ -116,7 +116,7 @@ func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) e
 		return err
 	}
 	defer run.cluster.close()
-	if f.follow && f.max == 0 && attended(s.err) && attended(s.out) {
+	if f.follow && f.max == 0 && s.attended(s.err) && s.attended(s.out) {
 		note := "Waiting for records of " + strings.Join(topics, ", ")
 		if f.position.anchor == atEnd && f.group == "" {
 			note += "; --from beginning shows those that are there"
@@ -124,7 +124,7 @@ func (s *shell) consume(ctx context.Context, topics []string, f *consumeFlags) e
 		s.notef("%s. Ctrl-C ends.", note)
 	}
 	stopProgress := func() {}
-	if !attended(s.out) { // else the records themselves show that it goes on
+	if !s.attended(s.out) { // else the records themselves show that it goes on
 		stopProgress = s.progress(func() string { return count(run.printed.Load(), "record") })
 	}
 	err = run.loop(ctx)

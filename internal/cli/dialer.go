@@ -17,6 +17,7 @@ type dialer struct {
 		notef   func(format string, args ...any) // nil: nobody is told
 		open    map[*dialed]struct{}
 		isCut   bool
+		made    bool // a connection, at some time
 	}
 }
 
@@ -38,7 +39,11 @@ const dialTimeout = 5 * time.Second
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n := net.Dialer{Timeout: dialTimeout}
 	conn, err := n.DialContext(ctx, network, address)
-	if ctx.Err() == nil { // else it says more about us than about the address
+	deadline, bounded := ctx.Deadline()
+	switch {
+	case err != nil && bounded && !time.Now().Before(deadline): // the socket's own deadline may be noticed before the context's
+		d.noteLate(address, err)
+	case ctx.Err() == nil: // else it says more about us than about the address
 		d.note(address, err)
 	}
 	if err != nil {
@@ -54,7 +59,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if d.mu.open == nil {
 		d.mu.open = map[*dialed]struct{}{}
 	}
-	d.mu.open[c] = struct{}{}
+	d.mu.open[c], d.mu.made = struct{}{}, true
 	return c, nil
 }
 
@@ -94,6 +99,16 @@ func (d *dialer) note(address string, err error) {
 		if d.mu.notef != nil && !before {
 			d.mu.notef("ottla: cannot reach %s, trying again: %s", address, dialReason(err))
 		}
+	}
+}
+
+// noteLate remembers a connection that was not made before our own time was up, unless something more telling is known: why another was not made, or that one was.
+func (d *dialer) noteLate(address string, err error) {
+	d.mu.Lock()
+	telling := d.mu.err != nil || d.mu.made
+	d.mu.Unlock()
+	if !telling {
+		d.note(address, err)
 	}
 }
 

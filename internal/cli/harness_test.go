@@ -111,12 +111,26 @@ func startIn(t *testing.T, environ []string, stdin io.Reader, args ...string) *s
 func startTo(t *testing.T, out *watched, environ []string, stdin io.Reader, args ...string) *started {
 	t.Helper()
 	s := &started{t: t, signals: make(chan os.Signal, 2), out: out, err: newWatched(), code: make(chan int, 1)}
-	p := process{
-		args: append([]string{"ottla"}, args...), in: stdin, out: s.out, err: s.err, signals: s.signals, environ: environ,
-		exit: func(code int) { t.Errorf("ottla %s: ended at once with %d", strings.Join(args, " "), code) },
-	}
+	p := s.process(environ, stdin, args)
 	go func() { s.code <- p.run() }()
 	return s
+}
+
+// startAttended runs the command line for a person who watches stderr, and has sent stdout elsewhere.
+func startAttended(t *testing.T, bootstrap string, stdin io.Reader, args ...string) *started {
+	t.Helper()
+	s := &started{t: t, signals: make(chan os.Signal, 2), out: newWatched(), err: newWatched(), code: make(chan int, 1)}
+	p := s.process([]string{bootstrapVariable + "=" + bootstrap}, stdin, args)
+	p.terminal = func(stream any) bool { return stream == any(s.err) }
+	go func() { s.code <- p.run() }()
+	return s
+}
+
+func (s *started) process(environ []string, stdin io.Reader, args []string) *process {
+	return &process{
+		args: append([]string{"ottla"}, args...), in: stdin, out: s.out, err: s.err, signals: s.signals, environ: environ,
+		exit: func(code int) { s.t.Errorf("ottla %s: ended at once with %d", strings.Join(args, " "), code) },
+	}
 }
 
 // interrupt is Ctrl-C.

@@ -80,6 +80,26 @@ func TestGroupGoesOnWhereItBegan(t *testing.T) {
 	}
 }
 
+// What goes on for long says so to a person: a line that is renewed, and gone in the end.
+func TestLongVerbsShowProgress(t *testing.T) {
+	bootstrap := openNode(t)
+	lines, typing := io.Pipe()
+	defer typing.Close()
+	p := startAttended(t, bootstrap, lines, "produce", "long")
+	fmt.Fprintln(typing, "one")
+	p.err.await(t, "\r\x1b[K1 records, 0.0 MB")
+	c := startAttended(t, bootstrap, nil, "consume", "long", "--from", "beginning")
+	c.err.await(t, "\r\x1b[K1 record")
+	fmt.Fprintln(typing, "two")
+	c.err.await(t, "\r\x1b[K2 records")
+	for _, s := range []*started{p, c} {
+		s.interrupt()
+		if got := s.wait(); got.code != exitInterrupted || !strings.Contains(got.err, " records\r\x1b[K") && !strings.Contains(got.err, "records/s\r\x1b[K") {
+			t.Errorf("exit %d, %q", got.code, got.err)
+		}
+	}
+}
+
 // A reader that goes away ends the verb quietly, and the group is left; what could not be written is not committed.
 func TestClosedOutputLeavesTheGroup(t *testing.T) {
 	bootstrap := openNode(t)

@@ -166,6 +166,7 @@ shows it too. Damage is what was acknowledged and is not as it was written: the 
 		},
 	}
 	c.Flags().StringSliceVar(&logs, "log", nil, "only these logs, such as orders-0")
+	must(c.RegisterFlagCompletionFunc("log", completeLogs))
 	c.Flags().BoolVar(&running, "running", false, "judge the directory as that of a running node; usually its lock tells")
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -309,6 +310,37 @@ func TestDialerTellsChanges(t *testing.T) {
 	}
 }
 
+// A dial that our own deadline ends does not hide why those before it failed; when nothing else is known it is what is known.
+func TestDialerKeepsTheTellingFailure(t *testing.T) {
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	var d dialer
+	refused := errors.New("refused")
+	d.note("a:1", refused)
+	if _, err := d.dial(late, "tcp", "127.0.0.1:1"); err == nil {
+		t.Fatal("dialled after the deadline")
+	}
+	if address, err := d.lastFailure(); address != "a:1" || err != refused {
+		t.Errorf("%s %v", address, err)
+	}
+	var fresh dialer
+	if _, err := fresh.dial(late, "tcp", "127.0.0.1:1"); err == nil {
+		t.Fatal("dialled after the deadline")
+	}
+	if address, err := fresh.lastFailure(); address != "127.0.0.1:1" || err == nil {
+		t.Errorf("%s %v", address, err)
+	}
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var cut dialer
+	if _, err := cut.dial(interrupted, "tcp", "127.0.0.1:1"); err == nil {
+		t.Fatal("dialled after the interrupt")
+	}
+	if address, err := cut.lastFailure(); err != nil {
+		t.Errorf("%s %v", address, err)
+	}
+}
+
 func TestEndTracker(t *testing.T) {
 	tracker := newEndTracker()
 	tracker.add("a", 0, 0, 3)
@@ -429,6 +461,21 @@ func TestEveryCommandIsComplete(t *testing.T) {
 		}
 		if strings.Contains(c.Use, " ") && c.ValidArgsFunction == nil {
 			t.Errorf("%s completes its arguments with files", path)
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s --%s has no text", path, f.Name)
+			}
+			if _, ok := c.GetFlagCompletionFunc(f.Name); !ok && f.NoOptDefVal == "" && f.Name != "file" {
+				t.Errorf("%s --%s completes its value with files", path, f.Name)
+			}
+		})
+		args := strings.Fields(path)[1:]
+		if help := succeed(t, "", "", append(args, "--help")...); !strings.Contains(help.out, c.UseLine()) || c.Long == "" && !strings.Contains(help.out, c.Short) {
+			t.Errorf("%s --help says\n%s", path, help.out)
+		}
+		if got := succeed(t, "127.0.0.1:1", "", append([]string{cobra.ShellCompNoDescRequestCmd}, append(args, "-")...)...); !strings.Contains(got.out, "--help\n") {
+			t.Errorf("%s: its flags complete as %q", path, got.out)
 		}
 		for _, sub := range c.Commands() {
 			visit(sub)

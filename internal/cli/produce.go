@@ -161,7 +161,7 @@ func (s *shell) produce(ctx context.Context, topic string, f *produceFlags) erro
 	if err := c.checkPartition(connecting, topic, f.partition); err != nil {
 		return c.explain(connecting, err)
 	}
-	if f.count == 0 && f.file == "" && attended(s.in) {
+	if f.count == 0 && f.file == "" && s.attended(s.in) {
 		s.notef("Each line is a record for %s; Ctrl-D ends.", topic)
 	}
 	c.dials.tell(s.notef)

@@ -11,7 +11,7 @@ const progressPace = 500 * time.Millisecond
 
 // progress renews a line on stderr while something long goes on and a person watches. The function that it returns ends and removes the line.
 func (s *shell) progress(line func() string) (stop func()) {
-	if !attended(s.err) {
+	if !s.attended(s.err) {
 		return func() {}
 	}
 	ticker := time.NewTicker(progressPace)

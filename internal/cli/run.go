@@ -38,6 +38,7 @@ type process struct {
 	environ  []string
 	signals  <-chan os.Signal
 	exit     func(code int)
+	terminal func(stream any) bool // as shell's
 }
 
 var errInterrupted = errors.New("interrupted")
@@ -58,7 +59,7 @@ func (p *process) run() int {
 	defer close(done)
 	go p.awaitSignals(cancel, done)
 
-	s := &shell{in: p.in, out: p.out, err: p.err, environ: p.environ, started: started}
+	s := &shell{in: p.in, out: p.out, err: p.err, environ: p.environ, started: started, terminal: p.terminal}
 	root := s.root()
 	root.SetArgs(p.args[1:])
 	root.SetIn(p.in)

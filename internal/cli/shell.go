@@ -21,6 +21,7 @@ type shell struct {
 	out, err io.Writer
 	environ  []string
 	started  time.Time
+	terminal func(stream any) bool // tells whether a person is at a stream; nil looks at the stream
 
 	bootstrap string
 	output    string
@@ -66,7 +67,7 @@ Exit codes: 0 done, 1 failed, 2 the command line was not understood, 130 interru
 	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.logCommand(), s.completionCommand(), s.versionCommand())
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{tableOutput, jsonOutput}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("bootstrap-server", cobra.NoFileCompletions))
-	must(root.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions))
+	completeNoFiles(root)
 	return root
 }
 
@@ -199,6 +200,13 @@ func arguments(low, high int, what string) cobra.PositionalArgs {
 // notef tells a person something that is no result.
 func (s *shell) notef(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
 
+func (s *shell) attended(stream any) bool {
+	if s.terminal != nil {
+		return s.terminal(stream)
+	}
+	return attended(stream)
+}
+
 // attended reports whether a stream is a terminal: a person reads or types there.
 func attended(stream any) bool {
 	f, ok := stream.(*os.File)
@@ -215,7 +223,7 @@ func attended(stream any) bool {
 
 // confirm asks before something is destroyed, when a person is there to answer.
 func (s *shell) confirm(ctx context.Context, yes bool, question string) error {
-	if yes || !attended(s.in) || !attended(s.err) {
+	if yes || !s.attended(s.in) || !s.attended(s.err) {
 		return nil
 	}
 	return s.ask(ctx, question)

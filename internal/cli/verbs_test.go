@@ -2,11 +2,16 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/spf13/cobra"
+
+	"github.com/ottla/ottla/internal/storage/logfile"
 )
 
 // masks hide what differs from run to run.
@@ -18,7 +23,10 @@ var masks = []struct {
 	{regexp.MustCompile(`(127\.0\.0\.1 +)\d+`), "${1}PORT"},
 	{regexp.MustCompile(`("port": )\d+`), "${1}PORT"},
 	{regexp.MustCompile(`("timestamp": ?)\d+`), "${1}TIME"},
-	{regexp.MustCompile(`((?:Cluster|  id|"id": "|"cluster_id": ") *)[A-Za-z0-9_-]{22}\b`), "${1}ID"},
+	{regexp.MustCompile(`20[2-9]\d-\d\d-\d\dT[\d:.]+Z`), "DATE"},
+	{regexp.MustCompile(`("(?:base|max)_timestamp": ?)\d+`), "${1}TIME"},
+	{regexp.MustCompile(`(crc )[0-9a-f]{8}|("crc": ?)"?[0-9a-fx]+"?`), "${1}${2}CRC"},
+	{regexp.MustCompile(`((?:Cluster|  id|"id": "|"cluster_id": "|topic_id =) *)[A-Za-z0-9_-]{22}\b`), "${1}ID"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`(log\.dirs +)/\S+`), "${1}DIR"},
 	{regexp.MustCompile(`\d+\.\d+( MB in )\d+\.\d+ s: \d+ records/s, \d+\.\d+ MB/s; latency p50 \d+\.\d+ ms, p99 \d+\.\d+ ms, max \d+\.\d+ ms`), "X${1}X s: X records/s, X MB/s; latency p50 X ms, p99 X ms, max X ms"},
@@ -32,10 +40,14 @@ func masked(text string) string {
 	return text
 }
 
-// TestVerbs runs scripts of command lines against one node each. The first lines of a script's input are the arguments, after a line "stdin" comes the input.
+// TestVerbs runs scripts of command lines against one node each, whose log directory they call $DIR. The first lines of a script's input are the arguments, after a line
+// "stdin" comes the input. Every verb must succeed in one of them with a table and in one with JSON.
 func TestVerbs(t *testing.T) {
+	succeeded := map[string]bool{}
+	root := (&shell{}).root()
 	datadriven.Walk(t, "testdata/verbs", func(t *testing.T, path string) {
-		bootstrap := openNode(t)
+		dir := t.TempDir()
+		bootstrap, _ := openNodeIn(t, dir, "127.0.0.1:0")
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd != "ottla" {
 				t.Fatalf("%s: a script has only ottla, not %s", d.Pos, d.Cmd)
@@ -44,7 +56,11 @@ func TestVerbs(t *testing.T) {
 			if stdin != "" {
 				stdin += "\n"
 			}
-			got := run(t, bootstrap, stdin, splitArguments(arguments)...)
+			args := splitArguments(strings.ReplaceAll(arguments, "$DIR", dir))
+			got := run(t, bootstrap, stdin, args...)
+			if verb, _, err := root.Find(args); err == nil && got.code == exitOK {
+				succeeded[verb.CommandPath()+format(args)] = true
+			}
 			var b strings.Builder
 			b.WriteString(got.out)
 			if got.err != "" {
@@ -53,9 +69,70 @@ func TestVerbs(t *testing.T) {
 				}
 			}
 			fmt.Fprintf(&b, "exit %d\n", got.code)
-			return masked(b.String())
+			return masked(strings.ReplaceAll(b.String(), dir, "$DIR"))
 		})
 	})
+	elsewhere := []string{"ottla serve", "ottla completion", "ottla version", "ottla log recover"} // their tests start and stop nodes, or have no node
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+		for _, shown := range []string{"", asJSONSuffix} {
+			if path := c.CommandPath() + shown; !c.HasSubCommands() && !slices.Contains(elsewhere, c.CommandPath()) && !succeeded[path] {
+				t.Errorf("no script has %s succeed", path)
+			}
+		}
+	}
+	visit(root)
+}
+
+const asJSONSuffix = " -o json"
+
+// format tells the two formats of a command line apart.
+func format(args []string) string {
+	if slices.Contains(args, "json") {
+		return asJSONSuffix
+	}
+	return ""
+}
+
+// TestVersion: the verb and the flag say the same.
+func TestVersion(t *testing.T) {
+	verb, flag := succeed(t, "", "", "version"), succeed(t, "", "", "--version")
+	if verb.out != flag.out || !strings.HasPrefix(verb.out, "ottla "+buildVersion().Version+" (protocol of Apache Kafka 4.4, ") {
+		t.Errorf("%q, %q", verb.out, flag.out)
+	}
+	if got := asJSON[build](t, "", "version"); got != buildVersion() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLogRecover: a directory that a node has is refused; one that was not closed cleanly is, and needs nothing afterwards.
+func TestLogRecover(t *testing.T) {
+	dir := t.TempDir()
+	bootstrap, stop := openNodeIn(t, dir, "127.0.0.1:0")
+	succeed(t, bootstrap, "kept\n", "produce", "words")
+	image := t.TempDir() // as a kill leaves it
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "", "", "log", "recover", dir); got.code != exitFailure || !strings.Contains(got.err, "is in use") {
+		t.Errorf("beside a node: exit %d, %s", got.code, got.err)
+	}
+	stop()
+	for _, needed := range []bool{true, false} {
+		if got := asJSON[[]logfile.Recovery](t, "", "log", "recover", image); len(got) != 1 || got[0].Needed != needed || needed && got[0].Logs != 2 || len(got[0].Damaged) != 0 {
+			t.Errorf("%+v, want needed %v", got, needed)
+		}
+	}
+	if got := succeed(t, "", "", "log", "recover", image); !strings.Contains(got.out, "NEEDED") || !strings.Contains(got.out, "false") {
+		t.Errorf("%q", got.out)
+	}
+	bootstrap, _ = openNodeIn(t, image, "127.0.0.1:0")
+	if got := succeed(t, bootstrap, "", "consume", "words", "--from", "beginning", "--follow=false"); got.out != "kept\n" {
+		t.Errorf("%q", got.out)
+	}
 }
 
 // splitArguments splits at white space outside of single quotes.

@@ -108,6 +108,28 @@ func TestHalfReceivedFramesMeetADeadline(t *testing.T) {
 	}
 }
 
+// What a request took is counted where it was spent: waiting for what it waits for, and waiting for a client that is slow to read.
+func TestDurationsAreCountedWhereTheyWereSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newPipeHarness(t, nil)
+		c := h.dial()
+		c.request(keyPark, 1, 1, "poll")
+		p := h.parked("poll")
+		<-time.After(3 * time.Second)
+		close(p.release)
+		<-time.After(2 * time.Second) // a pipe takes nothing until it is read
+		c.expect(1, "poll")
+		h.stop()
+		for family, want := range map[*metric.Family]time.Duration{
+			metric.RequestLocalSeconds: 0, metric.RequestParkedSeconds: 3 * time.Second, metric.RequestSendSeconds: 2 * time.Second, metric.RequestSeconds: 5 * time.Second,
+		} {
+			if got := h.metrics.Histogram(family, "Park"); got.Count() != 1 || time.Duration(got.Sum()) != want {
+				t.Errorf("%s: %d times, %v, want once %v", family.Name, got.Count(), time.Duration(got.Sum()), want)
+			}
+		}
+	})
+}
+
 // A frame that drips in makes progress all the time, but not enough.
 func TestDrippingFramesMeetADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
