@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -36,9 +37,20 @@ type goFile struct {
 	fset      *token.FileSet
 }
 
+// load parses every file once for all tests, which only read them.
 func load(t *testing.T) []goFile {
 	t.Helper()
-	var files []goFile
+	files, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("no Go files found")
+	}
+	return files
+}
+
+var parsed = sync.OnceValues(func() (files []goFile, _ error) {
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -72,14 +84,8 @@ func load(t *testing.T) []goFile {
 		})
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Fatal("no Go files found")
-	}
-	return files
-}
+	return files, err
+})
 
 // ownModule tells whether a directory is a Go module of its own, such as the strangers' clients.
 func ownModule(dir string) bool {

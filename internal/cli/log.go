@@ -180,7 +180,7 @@ func (s *shell) showReport(r *logfile.Report) error {
 	if r.Running {
 		state = "in use"
 	}
-	if err := s.show(r, t, fmt.Sprintf("%s (%s): %s, %s, %d batches, %d bytes: all sound.", r.Path, state, count(r.Logs, "log"), count(r.Segments, "segment"), r.Batches, r.Bytes)); err != nil {
+	if err := s.show(r, t, fmt.Sprintf("%s (%s): %s, %s, %s, %d bytes: all sound.", r.Path, state, count(r.Logs, "log"), count(r.Segments, "segment"), count(r.Batches, "batch"), r.Bytes)); err != nil {
 		return err
 	}
 	if r.Damaged() {

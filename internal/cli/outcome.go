@@ -1,6 +1,9 @@
 package cli
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // outcome is what became of one of the things that a verb was asked to change.
 type outcome struct {
@@ -37,6 +40,9 @@ func (s *shell) report(document any, outcomes []outcome) error {
 func count[N int | int16 | int32 | int64](n N, noun string) string {
 	if n == 1 {
 		return fmt.Sprintf("1 %s", noun)
+	}
+	if strings.HasSuffix(noun, "ch") {
+		noun += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
