@@ -72,7 +72,8 @@ func TestThousandConnectionsThatAnnounce50MB(t *testing.T) {
 	good.expect(1, large)
 }
 
-// Those who really send megabytes and then stop share the budget, and lose it when a good client needs some.
+// Those who really send megabytes and then stop share the budget, and lose it when a good client needs some. They come one after the other: who grow in step hold
+// a part each and wait for the rest, get it one by one, and each is closed only after its own stall, so that a good client may meet its MemoryTimeout before its turn.
 func TestManyStalledMegabytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPipeHarness(t, func(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 8<<20, 32<<20 })
@@ -83,8 +84,8 @@ func TestManyStalledMegabytes(t *testing.T) {
 				_, err := c.Write(half)
 				_ = err // it will be closed at some time
 			}()
+			synctest.Wait()
 		}
-		synctest.Wait()
 		if used := h.server.budget.used(); used > 32<<20 || used < 8<<20 {
 			t.Errorf("%d bytes are reserved of %d", used, 32<<20)
 		}
