@@ -1,12 +1,20 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/kafka/model"
 )
@@ -70,4 +78,171 @@ func TestCleanerCompactsTopics(t *testing.T) {
 	if got := committed(t, dial(t, n), "group", "changes"); got.Offset != 399 {
 		t.Errorf("the group committed %d", got.Offset)
 	}
+}
+
+// gauges reads a metric, the sum of its series.
+func gauges(t *testing.T, n *Node, name string) float64 {
+	t.Helper()
+	families, err := n.metrics.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		sum := 0.0
+		for _, m := range f.GetMetric() {
+			sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+		return sum
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// overwrite writes few keys again and again until so many bytes were said, and calls look after every MiB.
+func overwrite(t *testing.T, n *Node, topic string, size int, look func()) {
+	t.Helper()
+	k := client(t, n, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(32<<10))
+	value := []byte(strings.Repeat("v", 1000))
+	for said, i := 0, 0; said < size; {
+		for range 1024 {
+			k.Produce(t.Context(), &kgo.Record{Topic: topic, Key: fmt.Append(nil, i%500), Value: value}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			said, i = said+len(value), i+1
+		}
+		if err := k.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if look != nil {
+			look()
+		}
+	}
+}
+
+// TestCleanerKeepsUp overwrites few keys without a pause: dirty bytes, and with them the log, stay bounded however much is written. OTTLA_KEEP_UP is how many MiB.
+func TestCleanerKeepsUp(t *testing.T) {
+	mib, err := strconv.Atoi(cmp.Or(os.Getenv("OTTLA_KEEP_UP"), "64"))
+	if err != nil {
+		t.Fatalf("OTTLA_KEEP_UP: %v", err)
+	}
+	n := opened(t, "log.cleaner.backoff.ms=20")
+	createTopic(t, dial(t, n), "busy", 1, "cleanup.policy", "compact", "internal.segment.bytes", "1048576")
+	p := n.partitions.Topic("busy").Partition(0)
+	var dirty, largest int64
+	overwrite(t, n, "busy", mib<<20, func() {
+		dirty = max(dirty, int64(gauges(t, n, "ottla_log_cleaner_dirty_bytes")))
+		largest = max(largest, p.Log().Size())
+	})
+	t.Logf("of %d MiB written at most %.1f MiB were dirty, the log had at most %.1f MiB; %v cleanings read %.1f MiB and wrote %.1f", mib, float64(dirty)/(1<<20), float64(largest)/(1<<20),
+		gauges(t, n, "ottla_log_cleaner_runs_total"), gauges(t, n, "ottla_log_cleaner_read_bytes_total")/(1<<20), gauges(t, n, "ottla_log_cleaner_written_bytes_total")/(1<<20))
+	if limit := int64(24 << 20); dirty == 0 || dirty > limit || largest > limit+(4<<20) {
+		t.Errorf("%d bytes were dirty at most, the log had %d: that is no bound", dirty, largest)
+	}
+	eventually(t, "dirty bytes below the ratio once nobody writes", func() bool {
+		c := p.Cleanable()
+		return c.Ratio() <= 0.5 && gauges(t, n, "ottla_log_cleaner_max_dirty_ratio") <= 0.5
+	})
+}
+
+// TestUncleanableLog: a log with rot is reported and counted, the others are cleaned, and its retention goes on.
+func TestUncleanableLog(t *testing.T) {
+	path := t.TempDir()
+	overrides := []string{"log.cleaner.backoff.ms=20"}
+	n := open(t, path, overrides...)
+	createTopic(t, dial(t, n), "rotten", 1, "cleanup.policy", "compact,delete", "internal.segment.bytes", "65536", "min.cleanable.dirty.ratio", "1")
+	overwrite(t, n, "rotten", 1<<20, nil)
+	stop(t, n)
+	segments, err := filepath.Glob(filepath.Join(path, "rotten-0", "*.log"))
+	if err != nil || len(segments) < 4 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	data, err := os.ReadFile(segments[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(segments[1], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	n = open(t, path, overrides...)
+	t.Cleanup(func() { stop(t, n) })
+	c := dial(t, n)
+	createTopic(t, c, "sound", 1, "cleanup.policy", "compact", "internal.segment.bytes", "65536", "min.cleanable.dirty.ratio", "0.01")
+	alterTopic(t, c, "rotten", "min.cleanable.dirty.ratio", "0.01")
+	eventually(t, "the log with rot is counted", func() bool { return gauges(t, n, "ottla_log_cleaner_uncleanable_partitions") == 1 })
+	if dirty := gauges(t, n, "ottla_log_cleaner_uncleanable_bytes"); dirty < 500_000 {
+		t.Errorf("%v dirty bytes are uncleanable", dirty)
+	}
+	overwrite(t, n, "sound", 1<<20, nil)
+	cleaned(t, n, "sound", 500)
+	if p := n.partitions.Topic("rotten").Partition(0); p.Log().CleanedOffset() != 0 || p.Err() != nil {
+		t.Errorf("the log with rot is clean up to %d, %v", p.Log().CleanedOffset(), p.Err())
+	}
+	alterTopic(t, c, "rotten", "retention.bytes", "0")
+	eventually(t, "retention of the log with rot", func() bool { return listOffset(t, c, 11, "rotten", -2).Offset > 500 })
+	del := kmsg.NewPtrDeleteTopicsRequest()
+	del.Version, del.TimeoutMillis, del.TopicNames = 3, 10_000, []string{"rotten"}
+	code(t, "delete", request[*kmsg.DeleteTopicsResponse](t, c, 3, del).Topics[0].ErrorCode, model.None)
+	eventually(t, "a deleted log counts no more", func() bool { return gauges(t, n, "ottla_log_cleaner_uncleanable_partitions") == 0 })
+}
+
+// TestCompactedLogsHaveTheirRetentionFromTheCleaner: not at the pace of log.retention.check.interval.ms, as in Kafka.
+func TestCompactedLogsHaveTheirRetentionFromTheCleaner(t *testing.T) {
+	n := opened(t, "log.cleaner.backoff.ms=20") // retention is looked at after 30 seconds
+	c := dial(t, n)
+	createTopic(t, c, "both", 1, "cleanup.policy", "compact,delete", "retention.ms", "1000", "min.cleanable.dirty.ratio", "1")
+	k := client(t, n)
+	old := &kgo.Record{Topic: "both", Key: []byte("k"), Value: []byte("v"), Timestamp: time.Now().Add(-time.Hour)}
+	if err := k.ProduceSync(t.Context(), old).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "retention", func() bool { return listOffset(t, c, 11, "both", -2).Offset == 1 })
+}
+
+// TestCleanersShareTheirPace: log.cleaner.io.max.bytes.per.second is for all of them together, and may change meanwhile.
+func TestCleanersShareTheirPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pace
+		began := time.Now()
+		done := make(chan error)
+		for range 4 {
+			go func() {
+				var err error
+				for range 25 {
+					if e := p.wait(t.Context(), 1000, 10_000); e != nil {
+						err = e
+					}
+				}
+				done <- err
+			}()
+		}
+		for range 4 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took < 9900*time.Millisecond || took > 10*time.Second {
+			t.Errorf("100,000 bytes at 10,000 a second took %v", took)
+		}
+		began = time.Now()
+		for range 1000 {
+			if err := p.wait(t.Context(), 1<<30, 1.7976931348623157e308); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("without a limit it took %v", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := errors.Join(p.wait(ctx, 1, 1), p.wait(ctx, 1, 1)); err == nil {
+			t.Error("it waits on although the node stops")
+		}
+	})
 }
