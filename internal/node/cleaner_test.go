@@ -165,7 +165,7 @@ func TestUncleanableLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data[len(data)/2] ^= 1
+	data[len(data)/2+300] ^= 1
 	if err := os.WriteFile(segments[1], data, 0o600); err != nil {
 		t.Fatal(err)
 	}

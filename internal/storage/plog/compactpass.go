@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -35,6 +36,7 @@ type lastOf struct {
 
 // batches calls f for every batch of a segment's first size bytes, whole and checked. A batch larger than the buffer grows it.
 func (p *pass) batches(s *segment, size int64, f func(b batch.Batch) error) error {
+	order := p.log.orderOf(s)
 	for at := int64(0); at < size; {
 		chunk := p.buffer[:min(int64(len(p.buffer)), size-at)]
 		if err := p.log.readExactly(s, chunk, at); err != nil {
@@ -51,11 +53,12 @@ func (p *pass) batches(s *segment, size int64, f func(b batch.Batch) error) erro
 				break
 			}
 			if err == nil {
-				err = b.Check()
+				err = errors.Join(b.Check(), order.follow(b))
 			}
 			if err != nil {
-				return p.log.rotten(s, at+int64(len(chunk)-len(rest)), s.base, err.Error())
+				return p.log.rotten(s, at+int64(len(chunk)-len(rest)), order.next, err.Error())
 			}
+			order.next, order.epoch = b.NextOffset(), b.PartitionLeaderEpoch()
 			if err := f(b); err != nil {
 				return err
 			}
@@ -68,11 +71,33 @@ func (p *pass) batches(s *segment, size int64, f func(b batch.Batch) error) erro
 				need = max(need, batch.Batch(rest).Size())
 			}
 			if int64(len(chunk)) == size-at || int64(need) > maxSegmentBytes {
-				return p.log.rotten(s, at, s.base, "the segment ends within a batch")
+				return p.log.rotten(s, at, order.next, "the segment ends within a batch")
 			}
 			p.buffer = make([]byte, need)
 		}
 		at += took
+	}
+	return nil
+}
+
+// order is what the batches of a segment must keep. Offset and leader epoch of a batch have no checksum: what a wrong offset supersedes would be lost.
+type order struct {
+	next, end int64
+	epoch     int32
+}
+
+func (l *Log) orderOf(s *segment) order {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return order{s.base, l.segmentEndLocked(s, math.MaxInt64), NoEpoch}
+}
+
+func (o order) follow(b batch.Batch) error {
+	switch base, last := b.BaseOffset(), b.LastOffset(); {
+	case base < o.next || last < base || last >= o.end:
+		return fmt.Errorf("a batch of offsets %d to %d stands where offsets from %d to %d were expected", base, last, o.next, o.end-1)
+	case b.PartitionLeaderEpoch() < o.epoch:
+		return fmt.Errorf("the batch at offset %d has leader epoch %d, the one before it %d", base, b.PartitionLeaderEpoch(), o.epoch)
 	}
 	return nil
 }

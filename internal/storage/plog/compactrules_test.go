@@ -401,32 +401,45 @@ func TestCleaningDropsRecordsWithoutKeys(t *testing.T) {
 	}
 }
 
-// Rot stops a cleaning, which changes nothing.
+// Rot stops a cleaning, which changes nothing: in what the checksum covers, and in offset and leader epoch, which it does not.
 func TestCleaningStopsAtRot(t *testing.T) {
-	mem := vfs.NewMem()
-	x := newWriter(t, openOn(t, mem, dir.Options{}, compactConfig()))
-	x.pad()
-	x.pad()
-	x.sync(t)
-	closeDir(t, x.logAndDir)
-	f, err := mem.Open(testDir + "/" + testName + "/" + fileName(0, logSuffix))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte{0xff}, batch.HeaderSize+100); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	x.logAndDir = openOn(t, mem, dir.Options{}, compactConfig())
-	segments := x.SegmentCount()
-	_, err = x.Clean(context.Background(), cleanOptions(testNow, x.SyncedOffset()))
-	if _, ok := asRot(err); !ok {
-		t.Fatalf("cleaning a log with rot: %v", err)
-	}
-	if x.SegmentCount() != segments || x.CleanedOffset() != 0 || x.Err() != nil {
-		t.Errorf("%d segments of %d, clean up to %d, %v", x.SegmentCount(), segments, x.CleanedOffset(), x.Err())
+	for _, at := range []int64{0, 6, 7, 8, 12, batch.HeaderSize + 100} { // of the second batch
+		mem := vfs.NewMem()
+		x := newWriter(t, openOn(t, mem, dir.Options{}, compactConfig()))
+		x.put(-1, false, keyed{timestamp: 5, key: "first", value: "1"})
+		size := x.Size()
+		x.pad()
+		x.pad()
+		x.sync(t)
+		closeDir(t, x.logAndDir)
+		f, err := mem.Open(testDir + "/" + testName + "/" + fileName(0, logSuffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var old [1]byte
+		if _, err := f.ReadAt(old[:], size+at); err != nil {
+			t.Fatal(err)
+		}
+		old[0] ^= 0x40
+		if _, err := f.WriteAt(old[:], size+at); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		x.logAndDir = openOn(t, mem, dir.Options{}, compactConfig())
+		segments := x.SegmentCount()
+		_, err = x.Clean(context.Background(), cleanOptions(testNow, x.SyncedOffset()))
+		rot, ok := asRot(err)
+		if !ok {
+			t.Fatalf("cleaning a log with rot in byte %d of a batch: %v", at, err)
+		}
+		if rot.From > 2 || at != 12 && rot.From != 1 { // a leader epoch that is too great is noticed at the next batch
+			t.Errorf("byte %d: the rot begins at offset %d", at, rot.From)
+		}
+		if x.SegmentCount() != segments || x.CleanedOffset() != 0 || x.Err() != nil {
+			t.Errorf("%d segments of %d, clean up to %d, %v", x.SegmentCount(), segments, x.CleanedOffset(), x.Err())
+		}
 	}
 }
 
