@@ -56,6 +56,7 @@ type cell struct {
 	processes bool // start, stop and rest
 	topics    int
 	cleaning  *cleaning
+	crash     bool // killed under load and started again
 }
 
 const basePartitions = 6
@@ -108,6 +109,10 @@ var cells = []cell{
 		goals:   []goal{{column: colCleanCPU, atMost: true, value: 0.5, row: "Ottla", of: "Kafka"}},
 	},
 	{
+		name: "recovery", title: "killed under load with 1,000 partitions that hold 2 GiB (short: 100 with 128 MiB): from exec to the first acknowledged produce; then after an orderly stop", crash: true,
+		sides: []side{ottlaSynced, kafkaDefault}, columns: []column{colKilled, colRead, colStartCPU, colRestart}, goals: []goal{{column: colKilled, atMost: true, value: 1000}},
+	},
+	{
 		name: "partitions", title: "one-record requests (100 B), acks=all, synced, 64 connections x 1 in flight, to 1 and to 10,000 partitions in turn", rounds: 2,
 		sides:   []side{ottlaSynced.over(1), ottlaSynced.over(100), ottlaSynced.over(1000), ottlaSynced.over(10_000), kafkaFlushed.over(1), kafkaFlushed.over(1000), kafkaFlushed.over(10_000)},
 		job:     job{Kind: "produce", Producers: 64, InFlight: 1, ValueBytes: 100},
@@ -152,9 +157,10 @@ type pace struct {
 	limit    time.Duration // for everything
 	clean    int64         // the part of the cleaning cell's bytes, one in so many
 	most     int32         // partitions: rows of topics with more are left out
+	crash    crash         // what a broker holds when it is killed
 }
 
 var (
-	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 60 * time.Minute, clean: 1, most: 1 << 20}
-	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute, clean: 8, most: 1000}
+	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 60 * time.Minute, clean: 1, most: 1 << 20, crash: crash{1000, 2 << 30}}
+	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute, clean: 8, most: 1000, crash: crash{100, 128 << 20}}
 )

@@ -62,10 +62,14 @@ func (b *bench) turn(ctx context.Context, kind string) (err error) {
 	var load []cell
 	for i := range b.cells {
 		switch c := &b.cells[i]; {
-		case c.processes && kind == "floor":
+		case (c.processes || c.crash) && kind == "floor":
 		case c.processes:
 			if err := b.starts(ctx, kind, c); err != nil {
 				return err
+			}
+		case c.crash:
+			if err := b.recoveries(ctx, kind, c); err != nil {
+				return fmt.Errorf("cell %s: %w", c.name, err)
 			}
 		case slices.ContainsFunc(c.sides, func(s side) bool { return s.kind == kind }):
 			load = append(load, *c)
