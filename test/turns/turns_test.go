@@ -50,7 +50,7 @@ func TestTurns(t *testing.T) {
 	longForm(t)
 	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
 		for dirs := 1; dirs <= 3; dirs += 2 {
-			t.Run(fmt.Sprintf("%s, %d directories", name, dirs), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s in %d", name, dirs), func(t *testing.T) {
 				p := newPlace(t, dirs)
 				p.format()
 				l := newLedger()
