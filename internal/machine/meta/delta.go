@@ -47,6 +47,7 @@ func Changes(old, now *Image) *Delta {
 // touched collects what records may have changed; the images tell whether they did.
 type touched struct {
 	topics      map[model.TopicID]bool
+	names       map[string]bool // of topics; "" for all
 	configs     map[Resource]bool
 	brokers     map[int32]bool
 	controllers bool
@@ -63,6 +64,8 @@ func (t *touched) note(m record.Message) {
 		t.topic(r.TopicID)
 	case *record.RemoveTopicRecord:
 		t.topic(r.TopicID)
+	case *record.ClearElrRecord:
+		t.name(r.TopicName)
 	case *record.ConfigRecord:
 		t.config(Resource{ResourceType(r.ResourceType), r.ResourceName})
 	case *record.RegisterBrokerRecord:
@@ -89,6 +92,13 @@ func (t *touched) topic(id model.TopicID) {
 	t.topics[id] = true
 }
 
+func (t *touched) name(topic string) {
+	if t.names == nil {
+		t.names = map[string]bool{}
+	}
+	t.names[topic] = true
+}
+
 func (t *touched) config(r Resource) {
 	if t.configs == nil {
 		t.configs = map[Resource]bool{}
@@ -108,6 +118,14 @@ func (t *touched) delta(old, now *Image) *Delta {
 	if old == nil {
 		nothing := emptyImage(now.controllerID)
 		old = &nothing
+	}
+	for topic := range now.Topics() {
+		if len(t.names) == 0 {
+			break
+		}
+		if t.names[""] || t.names[topic.Name] {
+			t.topic(topic.ID)
+		}
 	}
 	for id := range t.topics {
 		before, after := old.TopicByID(id), now.TopicByID(id)

@@ -12,7 +12,9 @@
 //  5. A leader epoch never falls, and a broker that came back after an unclean shutdown leads no partition in an epoch in which it led before: its
 //     registration raises those epochs first. After a clean shutdown its log is complete to the last record that anyone could have seen, and the
 //     epoch goes on.
-//  6. A record that the machine does not understand changes nothing, is counted (Image.UnknownRecords) and stays in the log.
+//  6. No record is lost that means something to others: what the machine does not act on (quotas, ACLs, credentials, tokens) is kept up to date in the image,
+//     and what it does not understand changes nothing else, is counted (Image.UnknownRecords) and kept as it is.
+//  7. The records of an image (Image.Records), applied to an empty one, give an equal image.
 //
 // # Ownership
 //

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine"
+	"github.com/ottla/ottla/internal/machine/meta/record"
 )
 
 // Image is the cluster's metadata at one position of the metadata log. It is immutable and may be read from any goroutine.
@@ -26,6 +27,8 @@ type Image struct {
 	configs        *immutable.SortedMap[Resource, map[string]string]
 	features       map[string]int16
 	nextProducerID int64
+	kept           *immutable.SortedMap[keptKey, record.Message] // not acted on, but in every snapshot
+	opaque         *immutable.List[[]byte]                       // values of records that this build cannot read, or does not know
 	unknownRecords int
 }
 
@@ -54,6 +57,8 @@ func emptyImage(controllerID int32) Image {
 		byID:         immutable.NewMap[model.TopicID, *Topic](idHash{}),
 		folded:       immutable.NewMap[string, string](nil),
 		configs:      immutable.NewSortedMap[Resource, map[string]string](resourceOrder{}),
+		kept:         immutable.NewSortedMap[keptKey, record.Message](keptOrder{}),
+		opaque:       immutable.NewList[[]byte](),
 	}
 }
 
@@ -141,7 +146,7 @@ func (i *Image) Features() map[string]int16 { return i.features }
 // NextProducerID is the first producer id that no block contains.
 func (i *Image) NextProducerID() int64 { return i.nextProducerID }
 
-// UnknownRecords is how many records of the log this build did not understand.
+// UnknownRecords is how many records this build did not understand, or that contradicted what came before, in the snapshot and the log behind it.
 func (i *Image) UnknownRecords() int { return i.unknownRecords }
 
 // collision returns the existing topic whose metric name the new name would share, or "".

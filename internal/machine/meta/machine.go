@@ -2,6 +2,7 @@ package meta
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ottla/ottla/internal/invariant"
@@ -46,6 +47,7 @@ type Machine struct {
 type change struct {
 	at      machine.Position
 	message record.Message // nil when it was not readable
+	opaque  []byte         // the value of a record that was not readable, or of a type or version that is not known
 }
 
 // New returns a machine with an empty image.
@@ -154,10 +156,14 @@ func (m *Machine) Apply(at machine.Position, r machine.Record) {
 	if err != nil {
 		message = nil
 	}
-	m.ahead.apply(at, message)
+	c := change{at: at, message: message}
+	if _, unknown := message.(*record.Unknown); unknown || err != nil {
+		c.opaque = slices.Clone(r.Value)
+	}
+	m.ahead.apply(c)
 	m.next = at.Offset + 1
 	if m.base != nil {
-		m.queue = append(m.queue, change{at, message})
+		m.queue = append(m.queue, c)
 	}
 }
 
@@ -187,7 +193,7 @@ func (m *Machine) Committed(at machine.Position) {
 		// More was applied meanwhile: what is committed of it is applied once more, to the image published last.
 		behind := newState(*m.base)
 		for _, c := range m.queue[:n] {
-			behind.apply(c.at, c.message)
+			behind.apply(c)
 		}
 		now = behind.seal()
 		m.queue = m.queue[n:]

@@ -34,10 +34,13 @@ func (s *state) seal() *Image {
 	return &sealed
 }
 
-// apply changes the state as the record says. Records that contradict the state or are not known change nothing and are counted (meta.I6).
-func (s *state) apply(at machine.Position, m record.Message) {
-	s.image.position = machine.Position{Epoch: at.Epoch, Offset: at.Offset + 1}
-	if m == nil || !s.change(m) {
+// apply changes the state as the record says. Records that contradict the state change nothing and are counted; those that are not known are kept besides (meta.I6).
+func (s *state) apply(c change) {
+	s.image.position = machine.Position{Epoch: c.at.Epoch, Offset: c.at.Offset + 1}
+	if c.opaque != nil {
+		s.image.opaque = s.image.opaque.Append(c.opaque)
+	}
+	if c.opaque != nil || !s.change(c.message) {
 		s.image.unknownRecords++
 	}
 }
@@ -69,9 +72,11 @@ func (s *state) change(m record.Message) bool {
 		s.begun = nil
 	case *record.AbortTransactionRecord:
 		return s.abort()
-	case *record.NoOpRecord:
+	case *record.ClearElrRecord:
+		return s.clearELR(r)
+	case *record.NoOpRecord, *record.ZkMigrationStateRecord: // the second one has had no effect since Kafka 4.0
 	default:
-		return s.changeBroker(m)
+		return s.changeBroker(m) || s.changeKept(m)
 	}
 	return true
 }
