@@ -89,6 +89,9 @@ func fill(rt *rapid.T, v reflect.Value) {
 // anyRecord makes a record of any type, one that is not known, or no record at all.
 func anyRecord(rt *rapid.T) []byte {
 	key := int16(rapid.IntRange(-1, 32).Draw(rt, "key"))
+	if rapid.Bool().Draw(rt, "partition") {
+		key = rapid.SampledFrom([]int16{2, 3, 3, 5}).Draw(rt, "of a topic")
+	}
 	m := record.New(key)
 	switch {
 	case key < 0:
