@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,21 +15,34 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// checkpointSuffix ends the name of a snapshot of the metadata: OFFSET-EPOCH.checkpoint, both of them of the log's end that it stands for.
-const checkpointSuffix = ".checkpoint"
+// A snapshot of the metadata is a file OFFSET-EPOCH.checkpoint, both of them of the log's end that it stands for. Until it is whole its name ends in .part as well; Kafka
+// renames one to .deleted before it removes it.
+const (
+	checkpointSuffix = ".checkpoint"
+	partSuffix       = ".part"
+	deletedSuffix    = ".deleted"
+)
 
-// maxCheckpointBytes bounds what is read of one.
-const maxCheckpointBytes = 4 << 30
+// indexTag is the tagged field of a SnapshotHeader record in which Ottla keeps Raft's number of the last entry that the snapshot stands for. Kafka skips what it does not know.
+const indexTag = 0x6f74
 
 // Checkpoint is a snapshot of the metadata, in Kafka's format: batches of control and data records that stand for everything below an offset of the log. The one at offset 0,
 // which Kafka's formatting makes, names the voters and what a new cluster begins with.
 type Checkpoint struct {
-	End  machine.Position // what it stands for lies below
-	name string
-	fs   vfs.FS
+	End           machine.Position // what it stands for lies below
+	Bytes         int64
+	LastTimestamp int64   // of the last batch that it stands for
+	Voters        []Voter // nil when it names none
+	index         uint64  // Raft's number of the last entry that it stands for; 0 when it does not say
+	name          string  // of the file
+	fs            vfs.FS
 }
 
-// checkpoints lists what is there, the newest first. Half-written ones have another suffix.
+func checkpointName(end machine.Position) string {
+	return fmt.Sprintf("%020d-%010d%s", end.Offset, end.Epoch, checkpointSuffix)
+}
+
+// checkpoints lists what is there, the newest first.
 func checkpoints(fsys vfs.FS, path string) (out []Checkpoint, err error) {
 	entries, err := fsys.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,43 +61,146 @@ func checkpoints(fsys vfs.FS, path string) (out []Checkpoint, err error) {
 		if err != nil || err2 != nil {
 			continue
 		}
-		out = append(out, Checkpoint{machine.Position{Epoch: int32(epoch), Offset: offset}, filepath.Join(path, entries[i].Name), fsys})
+		out = append(out, Checkpoint{
+			End: machine.Position{Epoch: int32(epoch), Offset: offset}, Bytes: entries[i].Size, name: filepath.Join(path, entries[i].Name), fs: fsys,
+		})
 	}
 	return out, nil
 }
 
-// eachBatch gives every batch of the file.
-func (c Checkpoint) eachBatch(f func(batch.Batch) error) (err error) {
+// sweep removes what a crash left half-written or half-removed, as Kafka does.
+func sweep(fsys vfs.FS, path string) error {
+	entries, err := fsys.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name, checkpointSuffix+partSuffix) || strings.HasSuffix(e.Name, checkpointSuffix+deletedSuffix) {
+			err = errors.Join(err, remove(fsys, filepath.Join(path, e.Name)))
+		}
+	}
+	return err
+}
+
+func remove(fsys vfs.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// checkpointWindow is how much of a file is read at once, unless a batch is larger.
+const checkpointWindow = 1 << 20
+
+// eachBatch gives every batch of the file, each checked. They alias a buffer that is used again.
+func (c *Checkpoint) eachBatch(f func(batch.Batch) error) (err error) {
 	file, err := c.fs.OpenRead(c.name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	data, err := io.ReadAll(io.NewSectionReader(file, 0, maxCheckpointBytes))
-	for err == nil && len(data) > 0 {
-		var b batch.Batch
-		if b, data, err = batch.Next(data); err == nil {
-			err = b.Check()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read the metadata snapshot %s: %w", c.name, err)
 		}
-		if err == nil {
-			err = f(b)
+	}()
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, min(checkpointWindow, size))
+	for at := int64(0); at < size; {
+		p := buf[:min(int64(len(buf)), size-at)]
+		if n, err := file.ReadAt(p, at); n < len(p) {
+			return errors.Join(err, io.ErrUnexpectedEOF)
+		}
+		for taken := 0; ; {
+			b, _, err := batch.Next(p[taken:])
+			if errors.Is(err, batch.ErrTruncated) && at+int64(len(p)) < size { // the rest of it lies behind the window
+				if taken == 0 && len(buf) > 2*maxBatchBytes {
+					return fmt.Errorf("at byte %d: a batch of more than %d bytes", at, maxBatchBytes)
+				} else if taken == 0 {
+					buf = make([]byte, 2*len(buf))
+				}
+				at += int64(taken)
+				break
+			}
+			if err == nil {
+				err = b.Check()
+			}
+			if err != nil {
+				return fmt.Errorf("at byte %d: %w", at+int64(taken), err)
+			}
+			if err := f(b); err != nil {
+				return err
+			}
+			if taken += len(b); taken == len(p) {
+				at += int64(taken)
+				break
+			}
 		}
 	}
+	return nil
+}
+
+// verify reads all of it, and fills in what its control records tell. A snapshot that is not whole has no footer.
+func (c *Checkpoint) verify() error {
+	next, begun, ended := int64(0), false, false
+	err := c.eachBatch(func(b batch.Batch) error {
+		switch {
+		case ended:
+			return errors.New("something follows its footer")
+		case b.BaseOffset() != next:
+			return fmt.Errorf("a batch begins at offset %d, where %d comes next", b.BaseOffset(), next)
+		case !b.IsControl() && !begun:
+			return errors.New("it has no header")
+		}
+		next = b.NextOffset()
+		if !b.IsControl() {
+			return nil
+		}
+		named, ok, err := votersIn(b)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.Voters = named
+		}
+		var r batch.Reader
+		if err := r.Reset(b, maxBatchBytes); err != nil {
+			return err
+		}
+		for r.Next() {
+			switch rec := r.Record(); controlTypeOf(rec.Key) {
+			case snapshotHeaderType:
+				begun = true
+				if c.LastTimestamp, c.index, err = parseSnapshotHeader(rec.Value); err != nil {
+					return err
+				}
+			case snapshotFooterType:
+				ended = true
+			}
+		}
+		return r.Err()
+	})
 	if err != nil {
-		return fmt.Errorf("read the metadata snapshot %s: %w", c.name, err)
+		return err
+	}
+	if !begun || !ended {
+		return fmt.Errorf("read the metadata snapshot %s: it has no header or no footer", c.name)
 	}
 	return nil
 }
 
 // Records gives every data record, as of the last position that the snapshot stands for.
-func (c Checkpoint) Records(f func(machine.Position, machine.Record) error) error {
+func (c *Checkpoint) Records(f func(machine.Position, machine.Record) error) error {
 	at := machine.Position{Epoch: c.End.Epoch, Offset: c.End.Offset - 1}
 	var r batch.Reader
 	return c.eachBatch(func(b batch.Batch) error {
 		if b.IsControl() {
 			return nil
 		}
-		if err := r.Reset(b, maxBatchBytes); err != nil {
+		if err := r.Reset(b, 2*maxBatchBytes); err != nil {
 			return err
 		}
 		for r.Next() {
@@ -96,72 +213,29 @@ func (c Checkpoint) Records(f func(machine.Position, machine.Record) error) erro
 	})
 }
 
-// voters returns the voters that the snapshot names, nil for none.
-func (c Checkpoint) voters() (list []Voter, err error) {
-	err = c.eachBatch(func(b batch.Batch) error {
-		if !b.IsControl() {
-			return nil
+// snapshotHeader is the value of a SnapshotHeader record.
+func snapshotHeader(lastTimestamp int64, index uint64) []byte {
+	value := binary.BigEndian.AppendUint64([]byte{0, 0}, uint64(lastTimestamp))
+	if index == 0 {
+		return append(value, 0)
+	}
+	value = binary.AppendUvarint(append(value, 1), indexTag)
+	return binary.BigEndian.AppendUint64(binary.AppendUvarint(value, 8), index)
+}
+
+func parseSnapshotHeader(value []byte) (lastTimestamp int64, index uint64, err error) {
+	c := &cursor{b: value}
+	if version := c.uint16(); version != 0 {
+		return 0, 0, fmt.Errorf("SnapshotHeader record: its version %d is newer than this build", version)
+	}
+	lastTimestamp = int64(binary.BigEndian.Uint64(c.take(8)))
+	c.tagged(func(tag uint64, field []byte) {
+		if tag == indexTag && len(field) == 8 {
+			index = binary.BigEndian.Uint64(field)
 		}
-		named, ok, err := votersIn(b)
-		if ok {
-			list = named
-		}
-		return err
 	})
-	return list, err
-}
-
-// findBase chooses the snapshot that the log's beginning needs: the newest that the log can follow, or the one at offset 0 that came with the directory.
-func (q *Quorum) findBase() error {
-	list, err := checkpoints(q.opts.FS, q.opts.Path)
-	if err != nil {
-		return err
+	if c.bad || len(c.b) != 0 {
+		return 0, 0, fmt.Errorf("SnapshotHeader record: %w", errShort)
 	}
-	start, end := q.log.StartOffset(), q.log.EndOffset()
-	for _, c := range list {
-		if c.End.Offset >= start && c.End.Offset <= end {
-			q.base = &c
-			return nil
-		}
-	}
-	if start > 0 {
-		return fmt.Errorf("the metadata log begins at offset %d and there is no snapshot of what was before (%s): restore it from a copy of the directory", start, "*"+checkpointSuffix)
-	}
-	return nil
-}
-
-// bootstrapFile is where Kafka's formatting before 4.4 left what a cluster begins with, in the log directory itself.
-const bootstrapFile = "bootstrap.checkpoint"
-
-func (q *Quorum) bootstrapFile() string {
-	return filepath.Join(filepath.Dir(q.opts.Path), bootstrapFile)
-}
-
-// formatted tells whether Kafka's formatting left that file.
-func (q *Quorum) formatted() (bool, error) {
-	_, err := q.opts.FS.Stat(q.bootstrapFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// Formatted returns what Kafka's formatting left: the records that a cluster begins with. It is nil when there are none.
-func (q *Quorum) Formatted() (records []machine.Record, err error) {
-	c := Checkpoint{name: q.bootstrapFile(), fs: q.opts.FS}
-	there, err := q.formatted()
-	if err != nil {
-		return nil, err
-	}
-	if !there {
-		if q.base == nil || q.base.End.Offset != 0 {
-			return nil, nil
-		}
-		c = *q.base
-	}
-	err = c.Records(func(_ machine.Position, r machine.Record) error {
-		records = append(records, machine.Record{Value: append([]byte(nil), r.Value...)})
-		return nil
-	})
-	return records, err
+	return lastTimestamp, index, nil
 }

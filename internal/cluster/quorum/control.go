@@ -12,9 +12,11 @@ import (
 
 // The types of control records that the metadata log has.
 const (
-	leaderChangeType = 2
-	kraftVersionType = 5
-	kraftVotersType  = 6
+	leaderChangeType   = 2
+	snapshotHeaderType = 3
+	snapshotFooterType = 4
+	kraftVersionType   = 5
+	kraftVotersType    = 6
 )
 
 // kraftVersion is the protocol with voters that are known by (node id, directory id), KIP-853.
@@ -23,6 +25,17 @@ const kraftVersion = 1
 func controlKey(kind int16) []byte {
 	return binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(kind))
 }
+
+// controlTypeOf reads the type from a control record's key; -1 when it has none.
+func controlTypeOf(key []byte) int {
+	if len(key) < 4 {
+		return -1
+	}
+	return int(binary.BigEndian.Uint16(key[2:]))
+}
+
+// kraftVersionValue is the value of a KRaftVersion record.
+func kraftVersionValue() []byte { return []byte{0, 0, 0, kraftVersion, 0} }
 
 // leaderChange makes the batch that begins an epoch. With membership it also names the voters.
 func leaderChange(epoch int32, baseOffset, nowMs int64, leader int32, all, granting []Voter, membership bool) batch.Batch {
@@ -38,7 +51,7 @@ func leaderChange(epoch int32, baseOffset, nowMs int64, leader int32, all, grant
 	}
 	b.Append(nowMs, controlKey(leaderChangeType), append(value, 0))
 	if membership {
-		b.Append(nowMs, controlKey(kraftVersionType), []byte{0, 0, 0, kraftVersion, 0})
+		b.Append(nowMs, controlKey(kraftVersionType), kraftVersionValue())
 		b.Append(nowMs, controlKey(kraftVotersType), appendVoters(nil, all))
 	}
 	return bytes.Clone(b.Build())
@@ -74,7 +87,7 @@ func votersIn(b batch.Batch) (list []Voter, ok bool, err error) {
 	}
 	for r.Next() {
 		rec := r.Record()
-		if len(rec.Key) < 4 || binary.BigEndian.Uint16(rec.Key[2:]) != kraftVotersType {
+		if controlTypeOf(rec.Key) != kraftVotersType {
 			continue
 		}
 		if list, err = parseVoters(rec.Value); err != nil {
@@ -119,7 +132,10 @@ func (c *cursor) uint32() uint32 { return binary.BigEndian.Uint32(c.take(4)) }
 func (c *cursor) string() string { return string(c.take(c.length(1))) }
 
 // tags skips a section of tagged fields.
-func (c *cursor) tags() {
+func (c *cursor) tags() { c.tagged(func(uint64, []byte) {}) }
+
+// tagged walks a section of tagged fields.
+func (c *cursor) tagged(f func(tag uint64, field []byte)) {
 	count, n := binary.Uvarint(c.b)
 	if n <= 0 {
 		c.b, c.bad = nil, true
@@ -127,14 +143,15 @@ func (c *cursor) tags() {
 	}
 	c.b = c.b[n:]
 	for ; count > 0 && !c.bad; count-- {
-		_, n := binary.Uvarint(c.b)
+		tag, n := binary.Uvarint(c.b)
 		c.take(max(n, 0))
 		size, n := binary.Uvarint(c.b)
 		if n <= 0 || size > uint64(len(c.b)-n) {
 			c.b, c.bad = nil, true
 			return
 		}
-		c.take(n + int(size))
+		c.take(n)
+		f(tag, c.take(int(size)))
 	}
 }
 

@@ -3,6 +3,7 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/machine"
@@ -49,14 +50,14 @@ func (q *Quorum) Load(from int64, f func(machine.Position, machine.Record) error
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if q.base != nil && from < q.base.End.Offset { // what the log had below is in the snapshot
-		if err := q.base.Records(f); err != nil {
+	if base := q.Base(); base != nil && from < base.End.Offset { // what the log had below is in the snapshot
+		if err := base.Records(f); err != nil {
 			return err
 		}
-		from = q.base.End.Offset
+		from = base.End.Offset
 	}
 	var r batch.Reader
-	return q.eachBatch(max(from, q.log.StartOffset()), q.log.EndOffset(), func(b batch.Batch) error {
+	return q.eachBatch(from, q.log.EndOffset(), func(b batch.Batch) error {
 		if b.IsControl() {
 			return nil
 		}
@@ -80,27 +81,34 @@ func (q *Quorum) Load(from int64, f func(machine.Position, machine.Record) error
 	})
 }
 
-// scan fills the table and returns the voters that the log names, nil when it names none.
-func (q *Quorum) scan() (list []Voter, err error) {
-	if err := q.findBase(); err != nil {
-		return nil, err
+// grow notes a batch that no snapshot stands for.
+func (q *Quorum) grow(b batch.Batch, at time.Time) {
+	if q.growth.Bytes == 0 {
+		q.growth.Since = at
 	}
-	if q.base != nil {
-		if list, err = q.base.voters(); err != nil {
-			return nil, err
-		}
+	q.growth.Bytes += int64(len(b))
+}
+
+// scan fills the table with what the log has behind its snapshot, and finds the voters that they name.
+func (q *Quorum) scan() error {
+	base, err := q.findBase()
+	if err != nil {
+		return err
 	}
 	formatted, err := q.formatted()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if q.base != nil || formatted { // also when it names none: then they stand in the configuration, as with kraft.version 0
-		q.member = 0
+	if base != nil {
+		q.standOn(base)
+	} else if formatted {
+		q.member = 0 // as a snapshot that names none
 	}
-	err = q.eachBatch(q.log.StartOffset(), q.log.EndOffset(), func(b batch.Batch) error {
+	return q.eachBatch(q.table.start, q.log.EndOffset(), func(b batch.Batch) error {
 		if err := q.table.add(q.table.last()+1, uint64(b.PartitionLeaderEpoch()), b); err != nil {
 			return fmt.Errorf("the metadata log contradicts itself: %w", err)
 		}
+		q.grow(b, time.UnixMilli(b.BaseTimestamp()))
 		if !b.IsControl() {
 			return nil
 		}
@@ -109,9 +117,8 @@ func (q *Quorum) scan() (list []Voter, err error) {
 			return fmt.Errorf("read the metadata log: %w", err)
 		}
 		if ok {
-			list, q.member = named, b.BaseOffset()
+			q.named, q.member = named, b.BaseOffset()
 		}
 		return nil
 	})
-	return list, err
 }

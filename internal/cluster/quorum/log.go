@@ -25,6 +25,13 @@ type Log interface {
 	Read(dst []byte, from int64, limit int) ([]byte, error)
 	// OnProgress has f called, with no lock held, whenever SyncedOffset moved or the log failed.
 	OnProgress(f func())
+	// ForgetBefore moves the start to the base offset of a batch, or to the end. What lies before goes once the new start is on disk. As Append it is called by one goroutine
+	// at a time, and so is BeginAt.
+	ForgetBefore(offset int64) error
+	// BeginAt empties the log; its next batch gets the offset.
+	BeginAt(offset int64) error
+	// Size is how many bytes the log's files have.
+	Size() int64
 	// Err is why the log failed, or nil.
 	Err() error
 	// Close writes what is left and lets go of the files.

@@ -30,6 +30,7 @@ func (q *Quorum) loop() {
 		case <-q.wake:
 		case <-ticks:
 			q.raft.Tick()
+			q.remind()
 		}
 		if err := q.log.Err(); err != nil {
 			q.fail(fmt.Errorf("the metadata log failed: %w", err))
@@ -48,7 +49,17 @@ func (q *Quorum) drain() {
 		q.wrote(w)
 	}
 	q.answer()
+	for _, f := range in.fetched {
+		q.arrived(f)
+	}
+	for _, task := range in.tasks {
+		task()
+	}
 	for _, m := range in.messages {
+		if m.GetType() == raftpb.MsgSnap && !q.known(m.GetSnapshot().GetMetadata()) {
+			q.offered(m)
+			continue
+		}
 		q.heard(m)
 		// An error says that the message is not for a node in this state, which is as good as a loss on the way.
 		if err := q.raft.Step(m); err != nil {
@@ -142,6 +153,11 @@ func (q *Quorum) carryOut() {
 
 // take enters what is to be written into the table and makes the batches of entries that Raft left empty.
 func (q *Quorum) take(m *raftpb.Message) error {
+	if s := m.GetSnapshot(); !raft.IsEmptySnap(s) {
+		if err := q.install(s); err != nil {
+			return err
+		}
+	}
 	entries := m.GetEntries()
 	if len(entries) == 0 {
 		return nil
@@ -168,12 +184,13 @@ func (q *Quorum) take(m *raftpb.Message) error {
 			return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 		}
 		if b.IsControl() {
-			if _, ok, err := votersIn(b); err != nil {
+			if named, ok, err := votersIn(b); err != nil {
 				return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 			} else if ok {
-				q.member = b.BaseOffset()
+				q.named, q.member = named, b.BaseOffset()
 			}
 		}
+		q.grow(b, q.opts.Clock())
 		own = append(own, e)
 	}
 	m.Entries = own
@@ -197,7 +214,7 @@ func (q *Quorum) forget(first uint64) {
 		}
 	}
 	if q.member >= base {
-		q.member = -1
+		q.named, q.member = nil, -1
 	}
 	q.table.cut(first)
 }
@@ -272,7 +289,7 @@ func (q *Quorum) show() {
 	} else {
 		q.mu.inFlight, q.mu.bytes = nil, 0
 	}
-	q.mu.public = now
+	q.mu.public, q.mu.growth = now, q.growth
 	for len(q.mu.inFlight) > 0 && q.mu.inFlight[0].end <= now.committed {
 		q.mu.bytes -= q.mu.inFlight[0].size
 		q.mu.inFlight = q.mu.inFlight[1:]

@@ -13,17 +13,24 @@ import (
 // memLog is a log in memory whose syncs happen when the test says so, or at once.
 type memLog struct {
 	mu       sync.Mutex
+	start    int64
+	begun    int64 // the offset of the first batch ever, or since the log was emptied
 	batches  []batch.Batch
 	synced   int // how many of them are on disk
 	manual   bool
 	err      error
 	progress func()
 	cuts     int
+	emptied  int
 	closed   bool
 	appended chan struct{} // gets a value after every append, when not nil
 }
 
-func (l *memLog) StartOffset() int64 { return 0 }
+func (l *memLog) StartOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.start
+}
 
 func (l *memLog) EndOffset() int64 {
 	l.mu.Lock()
@@ -33,7 +40,7 @@ func (l *memLog) EndOffset() int64 {
 
 func (l *memLog) endLocked(n int) int64 {
 	if n == 0 {
-		return 0
+		return l.begun
 	}
 	return l.batches[n-1].NextOffset()
 }
@@ -96,9 +103,41 @@ func (l *memLog) TruncateTo(offset int64) error {
 	return nil
 }
 
+func (l *memLog) ForgetBefore(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.batches) > 0 && l.batches[0].NextOffset() <= offset && l.synced > 0 {
+		l.begun = l.batches[0].NextOffset()
+		l.batches = l.batches[1:]
+		l.synced--
+	}
+	l.start = offset
+	return nil
+}
+
+func (l *memLog) BeginAt(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batches, l.synced, l.start, l.begun = nil, 0, offset, offset
+	l.emptied++
+	return nil
+}
+
+func (l *memLog) Size() (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.batches {
+		n += int64(len(b))
+	}
+	return n
+}
+
 func (l *memLog) Read(dst []byte, from int64, limit int) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if from < l.start {
+		return dst, fmt.Errorf("read from offset %d, the log begins at %d", from, l.start)
+	}
 	n := len(dst)
 	for _, b := range l.batches {
 		if b.NextOffset() <= from {
@@ -139,5 +178,5 @@ func (l *memLog) crash(r *rand.Rand) *memLog {
 	if more := len(l.batches) - l.synced; more > 0 {
 		keep += r.IntN(more + 1)
 	}
-	return &memLog{batches: append([]batch.Batch(nil), l.batches[:keep]...), synced: keep, manual: l.manual, cuts: l.cuts}
+	return &memLog{batches: append([]batch.Batch(nil), l.batches[:keep]...), synced: keep, manual: l.manual, cuts: l.cuts, start: l.start, begun: l.begun, emptied: l.emptied}
 }

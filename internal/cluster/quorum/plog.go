@@ -29,6 +29,18 @@ func (l partitionLog) Append(ctx context.Context, b batch.Batch) error {
 	}
 }
 
+// ForgetBefore implements Log. Segments go as a whole, so that something from before the offset stays in the first one.
+func (l partitionLog) ForgetBefore(offset int64) error {
+	if err := l.SetStartOffset(offset); err != nil {
+		return err
+	}
+	l.Maintain(time.Now(), offset)
+	return nil
+}
+
+// BeginAt implements Log.
+func (l partitionLog) BeginAt(offset int64) error { return l.TruncateFullyAndStartAt(offset) }
+
 // Read implements Log.
 func (l partitionLog) Read(dst []byte, from int64, limit int) ([]byte, error) {
 	s, err := l.Log.Read(from, l.EndOffset(), limit, true)

@@ -36,7 +36,7 @@ func openNode(fsys vfs.FS) (*node, error) {
 		return nil, err
 	}
 	config := plog.DefaultConfig()
-	config.SegmentBytes, config.RetentionMs, config.CleanupDelete = 4096, -1, false
+	config.SegmentBytes, config.RetentionMs, config.CleanupDelete, config.FileDeleteDelayMs = 4096, -1, false, 0
 	log, err := plog.Open(d, partition, model.MetadataTopicID, config)
 	if err != nil {
 		return nil, errors.Join(err, d.Close(0))

@@ -73,6 +73,8 @@ type Quorum struct {
 		watchers []func()
 		changed  chan struct{} // closed and replaced when public changed
 		public
+		growth   Growth
+		base     *Checkpoint // what the log's beginning stands on, nil when it has everything; the loop alone changes it
 		inFlight []inFlight
 		bytes    int
 	}
@@ -94,8 +96,13 @@ type Quorum struct {
 	grantedIn uint64                   // in this term
 	contact   map[uint64]*voterContact // what other voters said last
 	member    int64                    // offset of the batch that names the voters, -1 when none does
+	named     []Voter                  // as it does, nil when none does
+	growth    Growth                   // what no snapshot stands for
+	fetching  bool                     // a snapshot is on its way from the leader
+	arrival   *Checkpoint              // it came, and Raft has not asked to install it yet
+	waits     map[uint64]int           // ticks since a snapshot was offered to another voter
 
-	base *Checkpoint // what the log's beginning stands on, nil when it has everything
+	snapshots sync.Mutex // held by the one who makes, brings or removes snapshots
 }
 
 // cut is where entries were replaced: what the writer did up to the work with the number holds only below the offset.
@@ -119,6 +126,8 @@ type inbox struct {
 	proposals []proposal
 	messages  []*raftpb.Message
 	written   []written
+	fetched   []fetched
+	tasks     []func()
 }
 
 type proposal struct {
@@ -143,6 +152,7 @@ func Open(opts Options) (*Quorum, error) {
 	q := &Quorum{
 		opts: opts, log: opts.Log, wake: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 		table: newTable(opts.Log), changes: map[uint64]batch.Batch{}, contact: map[uint64]*voterContact{}, member: -1,
+		waits: map[uint64]int{},
 	}
 	q.stop, q.cancel = context.WithCancel(context.Background())
 	q.mu.changed = make(chan struct{})
@@ -158,14 +168,15 @@ func Open(opts Options) (*Quorum, error) {
 
 // recover loads the table, the membership and the vote, and makes Raft of them.
 func (q *Quorum) recover() error {
-	list, err := q.scan()
-	if err != nil {
+	if err := q.scan(); err != nil {
 		return err
 	}
+	list := q.named
 	if list == nil {
 		list = q.opts.Voters
 	}
 	list = readdress(list, q.opts.Voters)
+	var err error
 	if q.voters, err = newVoters(list); err != nil {
 		return err
 	}
@@ -197,9 +208,12 @@ func (q *Quorum) recover() error {
 	}
 	q.asked = v
 	if v.term > 0 {
-		q.table.hard = &raftpb.HardState{Term: new(v.term), Vote: new(v.voted), Commit: new(uint64(0))}
+		q.table.hard = &raftpb.HardState{Term: new(v.term), Vote: new(v.voted), Commit: new(q.table.before)}
 	}
 	q.table.conf = &raftpb.ConfState{Voters: q.voters.raftIDs()}
+	if base := q.mu.base; base != nil && q.table.before > 0 {
+		q.table.snap = q.raftSnapshot(q.table.before, base.End)
+	}
 	q.inLog = q.log.EndOffset()
 	q.mu.public = public{epoch: -1, term: int32(v.term), leader: -1, committed: q.table.start}
 	return q.startRaft()

@@ -3,6 +3,7 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"go.etcd.io/raft/v3"
@@ -13,15 +14,18 @@ import (
 )
 
 // table maps Raft's index to offsets and terms, and is Raft's view of the log (raft.Storage). It has every entry that Raft ever handed out to be
-// written, also those that the writer has not put into the log yet; Raft itself asks only for what is there. It costs eight bytes for each batch of the
-// log. It belongs to the loop.
+// written, also those that the writer has not put into the log yet; Raft itself asks only for what is there. Entries below a snapshot need not be in it, whether or not the log
+// still has them. It costs eight bytes for each batch. It belongs to the loop.
 type table struct {
-	log   Log
-	hard  *raftpb.HardState
-	conf  *raftpb.ConfState
-	start int64
-	ends  []int64 // of the entries 1, 2, …: the offset after each
-	terms []termRun
+	log  Log
+	hard *raftpb.HardState
+	conf *raftpb.ConfState
+	snap *raftpb.Snapshot // the newest one, nil when there is none that Raft could use
+
+	before uint64    // the entry before the first: the last that a snapshot stands for, or 0
+	start  int64     // the offset after it
+	ends   []int64   // of the entries behind it: the offset after each
+	terms  []termRun // the first may begin below the table
 	// stubs says that Raft asks for committed entries, of which nobody reads the data: they are found in the log by their offsets.
 	stubs bool
 }
@@ -36,21 +40,49 @@ func newTable(log Log) *table {
 	return &table{log: log, start: log.StartOffset(), hard: &raftpb.HardState{}, conf: &raftpb.ConfState{}}
 }
 
-func (t *table) last() uint64 { return uint64(len(t.ends)) }
+// reset forgets everything: the table begins behind an entry, whose batch ended at the offset.
+func (t *table) reset(before, term uint64, start int64) {
+	t.before, t.start, t.ends, t.terms = before, start, nil, nil
+	if before > 0 {
+		t.terms = []termRun{{before, term}}
+	}
+}
 
-// endOf is the offset after the entry; of entry 0 the start of the log.
+// compact forgets the entries up to index, which a snapshot stands for.
+func (t *table) compact(index uint64) {
+	if index <= t.before {
+		return
+	}
+	n := index - t.before
+	t.before, t.start, t.ends = index, t.ends[n-1], slices.Clone(t.ends[n:])
+	i := sort.Search(len(t.terms), func(i int) bool { return t.terms[i].index > index })
+	t.terms = slices.Clone(t.terms[i-1:]) // the term of the entry before the first stays known
+}
+
+func (t *table) last() uint64 { return t.before + uint64(len(t.ends)) }
+
+// endOf is the offset after the entry; of those below the table the table's beginning.
 func (t *table) endOf(index uint64) int64 {
-	if index == 0 {
+	if index <= t.before {
 		return t.start
 	}
-	return t.ends[index-1]
+	return t.ends[index-t.before-1]
 }
 
 func (t *table) baseOf(index uint64) int64 { return t.endOf(index - 1) }
 
+// endingAt is the entry whose batch ends at the offset; ok is false when the offset lies within a batch or beyond the table.
+func (t *table) endingAt(offset int64) (index uint64, ok bool) {
+	if offset == t.start {
+		return t.before, true
+	}
+	n, ok := slices.BinarySearch(t.ends, offset)
+	return t.before + uint64(n) + 1, ok
+}
+
 // add appends an entry at index, forgetting what was there and after it.
 func (t *table) add(index, term uint64, b batch.Batch) error {
-	if index == 0 || index > t.last()+1 {
+	if index <= t.before || index > t.last()+1 {
 		return fmt.Errorf("entry %d does not follow entry %d", index, t.last())
 	}
 	if base := t.baseOf(index); b.BaseOffset() != base || b.NextOffset() <= base {
@@ -75,13 +107,13 @@ func (t *table) cut(index uint64) {
 	if index > t.last() {
 		return
 	}
-	t.ends = t.ends[:index-1]
+	t.ends = t.ends[:index-t.before-1]
 	for n := len(t.terms); n > 0 && t.terms[n-1].index >= index; n-- {
 		t.terms = t.terms[:n-1]
 	}
 }
 
-// firstOf is the first entry of the term; ok is false when it has none.
+// firstOf is the first entry of the term, which may lie below the table; ok is false when it has none.
 func (t *table) firstOf(term uint64) (index uint64, ok bool) {
 	n := sort.Search(len(t.terms), func(i int) bool { return t.terms[i].term >= term })
 	if n == len(t.terms) || t.terms[n].term != term {
@@ -95,19 +127,25 @@ func (t *table) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
 	return t.hard, t.conf, nil
 }
 
-// FirstIndex implements raft.Storage: nothing is ever removed from the start.
-func (t *table) FirstIndex() (uint64, error) { return 1, nil }
+// FirstIndex implements raft.Storage.
+func (t *table) FirstIndex() (uint64, error) { return t.before + 1, nil }
 
 // LastIndex implements raft.Storage.
 func (t *table) LastIndex() (uint64, error) { return t.last(), nil }
 
-// Snapshot implements raft.Storage: there is none, and none is needed while the log begins at its first entry.
+// Snapshot implements raft.Storage: Raft asks for it when another voter needs entries that are no longer in the table.
 func (t *table) Snapshot() (*raftpb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	if t.snap == nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return t.snap, nil
 }
 
 // Term implements raft.Storage.
 func (t *table) Term(index uint64) (uint64, error) {
+	if index < t.before {
+		return 0, raft.ErrCompacted
+	}
 	if index > t.last() {
 		return 0, raft.ErrUnavailable
 	}
@@ -123,7 +161,10 @@ const maxStubs = 4096
 
 // Entries implements raft.Storage.
 func (t *table) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
-	if lo == 0 || hi > t.last()+1 || lo > hi {
+	if lo <= t.before {
+		return nil, raft.ErrCompacted
+	}
+	if hi > t.last()+1 || lo > hi {
 		return nil, raft.ErrUnavailable
 	}
 	if t.stubs {

@@ -3,6 +3,7 @@ package quorum
 import (
 	"fmt"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -15,10 +16,12 @@ type written struct {
 	responses []*raftpb.Message
 }
 
-// work is one thing that Raft asks to be written.
+// work is one thing that Raft asks to be written, or the move of the log's start to an offset.
 type work struct {
 	number  int64
 	message *raftpb.Message
+	forget  int64
+	done    chan<- error // of forget; it has room for one
 }
 
 // writer carries out what Raft asks to be written, in order. It alone waits for the disk.
@@ -29,7 +32,7 @@ func (q *Quorum) writer() {
 		q.mu.toWrite = nil
 		q.mu.Unlock()
 		for _, w := range list {
-			done, err := q.write(w.message)
+			done, err := q.carry(w)
 			if err != nil {
 				if q.stop.Err() == nil {
 					q.fail(err)
@@ -50,6 +53,18 @@ func (q *Quorum) writer() {
 	}
 }
 
+func (q *Quorum) carry(w work) (written, error) {
+	if w.message != nil {
+		return q.write(w.message)
+	}
+	err := q.log.ForgetBefore(w.forget)
+	if err != nil {
+		err = fmt.Errorf("move the start of the metadata log to offset %d: %w", w.forget, err)
+	}
+	w.done <- err
+	return written{end: q.log.EndOffset()}, err
+}
+
 // write makes term and vote durable and puts entries into the log. The entries' sync is not waited for.
 func (q *Quorum) write(m *raftpb.Message) (written, error) {
 	if m.Term != nil && m.Vote != nil {
@@ -58,6 +73,15 @@ func (q *Quorum) write(m *raftpb.Message) (written, error) {
 				return written{}, err
 			}
 			q.saved = v
+		}
+	}
+	if s := m.GetSnapshot(); !raft.IsEmptySnap(s) { // the file is on disk; after a crash before the log follows, the next start lets it follow
+		at, err := decodePosition(s.GetData())
+		if err == nil {
+			err = q.log.BeginAt(at.Offset)
+		}
+		if err != nil {
+			return written{}, fmt.Errorf("begin the metadata log behind a snapshot: %w", err)
 		}
 	}
 	for i, e := range m.GetEntries() {
@@ -80,13 +104,18 @@ func (q *Quorum) hand(m *raftpb.Message) {
 	if m.Term != nil && m.Vote != nil {
 		v = vote{m.GetTerm(), m.GetVote()}
 	}
-	if v == q.asked && len(m.GetEntries()) == 0 && len(m.GetResponses()) == 0 {
+	if v == q.asked && len(m.GetEntries()) == 0 && len(m.GetResponses()) == 0 && raft.IsEmptySnap(m.GetSnapshot()) {
 		return
 	}
 	q.asked = v
 	q.handed++
+	q.give(work{number: q.handed, message: m})
+}
+
+// give puts work into the writer's mailbox.
+func (q *Quorum) give(w work) {
 	q.mu.Lock()
-	q.mu.toWrite = append(q.mu.toWrite, work{q.handed, m})
+	q.mu.toWrite = append(q.mu.toWrite, w)
 	q.mu.Unlock()
 	select {
 	case q.wakeWriter <- struct{}{}:
