@@ -59,6 +59,10 @@ type Broker struct {
 	LogRetentionCheckInterval time.Duration
 	MetadataLogSegmentBytes   int64
 	MetadataLogSegmentMs      int64
+	MetadataSnapshotBytes     int64         // of metadata records after which a snapshot is written
+	MetadataSnapshotInterval  time.Duration // after which one is written; 0 for never
+	MetadataRetentionBytes    int64         // of metadata log and snapshots; negative for no limit
+	MetadataRetention         time.Duration // of what is older than the newest snapshot; negative for no limit
 }
 
 // AdvertisedAt is the address that clients who came in through the named listener are told.
@@ -126,6 +130,10 @@ func readBroker(s *Static, r *reader, hostname func() (string, error), faults *E
 	b.LogRetentionCheckInterval = r.millis("log.retention.check.interval.ms")
 	b.MetadataLogSegmentBytes = r.number("metadata.log.segment.bytes")
 	b.MetadataLogSegmentMs = r.number("metadata.log.segment.ms")
+	b.MetadataSnapshotBytes = r.number("metadata.log.max.record.bytes.between.snapshots")
+	b.MetadataSnapshotInterval = r.millis("metadata.log.max.snapshot.interval.ms")
+	b.MetadataRetentionBytes = r.number("metadata.max.retention.bytes")
+	b.MetadataRetention = r.millis("metadata.max.retention.ms")
 }
 
 func readTopicsAndGroups(s *Static, b *Broker, r *reader) {

@@ -22,7 +22,6 @@ var (
 	noBufferCache      = NoEffect("coordinators take their buffers from the node's pool and keep none")
 	noLoadBuffer       = NoEffect("coordinators load through the same readers as a fetch, whose buffers are sized by the batches")
 	noCoordinatorCodec = NoEffect("coordinators write their records uncompressed, which every Kafka reads")
-	noSnapshots        = NoEffect("the metadata log is kept whole and read at start; this build writes no snapshots of it")
 	noIdleRecords      = NoEffect("an idle Ottla writes nothing")
 	noCheckpointTimer  = NoEffect("checkpoint files are written as the logs grow and at shutdown, not by a timer")
 	noPreallocate      = NoEffect("a segment file grows with its records and ends at the last one, so that no stale bytes can follow it")

@@ -106,6 +106,16 @@ var (
 	CleanerUncleanableBytes = family(GaugeKind, Bytes, "ottla_log_cleaner_uncleanable_bytes", "Dirty bytes of such partitions, which grow until somebody looks.", "dir")
 )
 
+// The metadata log and its snapshots.
+var (
+	MetadataLogBytes         = family(GaugeKind, Bytes, "ottla_metadata_log_bytes", "Size of the metadata log's segments.")
+	MetadataLogUnsaved       = family(GaugeKind, Bytes, "ottla_metadata_log_unsaved_bytes", "Metadata records that are in no snapshot, which a start reads one by one.")
+	MetadataSnapshotBytes    = family(GaugeKind, Bytes, "ottla_metadata_snapshot_bytes", "Size of the newest snapshot of the metadata that this process wrote, or else of the one it began with (Kafka: LatestSnapshotGeneratedBytes).")
+	MetadataSnapshotAge      = family(GaugeKind, Seconds, "ottla_metadata_snapshot_age_seconds", "Time since this process wrote a snapshot of the metadata, or since it started (Kafka: LatestSnapshotGeneratedAgeMs).")
+	MetadataSnapshots        = family(CounterKind, Things, "ottla_metadata_snapshots_total", "Snapshots of the metadata written.")
+	MetadataSnapshotFailures = family(CounterKind, Things, "ottla_metadata_snapshot_failures_total", "Snapshots of the metadata that could not be written, or old ones that could not be removed; the log says why.")
+)
+
 // Files and tail memory, of all log directories together but for what is unwritten.
 var (
 	OpenFiles           = family(GaugeKind, Things, "ottla_log_open_files", "Segment and index files that are open.")

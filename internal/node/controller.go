@@ -29,7 +29,7 @@ const maxMetadataBatch = 8 << 20
 func (n *Node) startController(ctx context.Context) error {
 	d := n.metadataDir()
 	settings := plog.DefaultConfig()
-	settings.SegmentBytes, settings.SegmentMs = n.static.Broker.MetadataLogSegmentBytes, n.static.Broker.MetadataLogSegmentMs
+	settings.SegmentBytes, settings.SegmentMs = metadataSegmentBytes(&n.static.Broker), n.static.Broker.MetadataLogSegmentMs
 	settings.RetentionMs, settings.RetentionBytes = -1, -1
 	log, err := plog.Open(d, metadataPartition, model.MetadataTopicID, settings)
 	if err != nil {
@@ -43,6 +43,7 @@ func (n *Node) startController(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the metadata quorum: %w", err)
 	}
+	n.snapshots.register()
 	if _, err := n.quorum.Lead(ctx); err != nil {
 		return fmt.Errorf("lead the metadata quorum: %w", err)
 	}

@@ -65,6 +65,7 @@ type Node struct {
 	quorum     *quorum.Quorum
 	meta       *meta.Machine
 	controller *shard.Shard
+	snapshots  *snapshots
 	running    sync.WaitGroup // shards and deletions
 	serving    sync.WaitGroup // the admin listener
 	opened     atomic.Pointer[[]*dir.Dir]
@@ -113,6 +114,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		n.clock = time.Now
 	}
 	n.flushes = newFlushes(n.clock)
+	n.snapshots = newSnapshots(n)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.mu.open = map[model.TopicID]map[int32]*plog.Log{}
 	n.mu.deleting = map[string]chan struct{}{}
@@ -158,6 +160,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.running.Go(n.maintain)
 	n.running.Go(n.flush)
 	n.running.Go(newCleaner(n).run)
+	n.running.Go(n.snapshots.run)
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (n *Node) publish(image *meta.Image, delta *meta.Delta) {
 		n.reconfigure(image, delta)
 	}
 	n.image.Store(image)
+	n.snapshots.published()
 }
 
 func (n *Node) configsChanged(delta *meta.Delta) bool {

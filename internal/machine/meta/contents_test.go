@@ -225,7 +225,10 @@ func TestContentsOfKafka(t *testing.T) {
 
 func TestClearELR(t *testing.T) {
 	published := &publisher{}
-	r := newRig(t, Options{Publish: func(i *Image, d *Delta) { published.images = append(published.images, i); published.looks = append(published.looks, showDelta(i, d)) }})
+	r := newRig(t, Options{Publish: func(i *Image, d *Delta) {
+		published.images = append(published.images, i)
+		published.looks = append(published.looks, showDelta(i, d))
+	}})
 	apply := func(m record.Message, version int16) {
 		r.m.Apply(machine.Position{Epoch: 1, Offset: r.end}, machine.Record{Value: record.Append(nil, m, version)})
 		r.end++
