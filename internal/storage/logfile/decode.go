@@ -164,12 +164,8 @@ func decodeControl(r *batch.Record) *Decoded {
 			return out
 		}
 		out.Error = "its value is not as version 0 has it"
-	case 5:
-		if len(body) >= 2 {
-			out.Body = map[string]int16{"kraft_version": int16(binary.BigEndian.Uint16(body))}
-		}
 	default:
-		out.Body = map[string]*Bytes{"value": show(body, Base64)}
+		out.Body, out.Error = decodeKRaft(kind, body)
 	}
 	return out
 }

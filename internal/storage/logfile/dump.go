@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/plog"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -97,9 +98,6 @@ func kindOf(name string) string {
 	return ""
 }
 
-// checkpointSuffix ends the name of a snapshot of the metadata.
-const checkpointSuffix = ".checkpoint"
-
 var typeNames = map[string]string{
 	plog.LogSuffix: "segment", plog.CutSuffix: "what recovery cut off", checkpointSuffix: "metadata snapshot", plog.IndexSuffix: "offset index", plog.TimeIndexSuffix: "time index",
 	plog.SnapshotSuffix: "producer snapshot", plog.TxnIndexSuffix: "transaction index", plog.EpochFile: "leader epochs", plog.IdentityFile: "partition's identity",
@@ -154,6 +152,9 @@ func (d *dumper) batches(path string) (err error) {
 		return err
 	}
 	topic, _, _ := dir.SplitName(filepath.Base(filepath.Dir(path)))
+	if kindOf(filepath.Base(path)) == checkpointSuffix {
+		topic = model.MetadataTopic // wherever it lies
+	}
 	decode := decoderFor(topic)
 	if d.options.Raw {
 		decode = func(batch.Batch, *batch.Record) *Decoded { return nil }
@@ -161,6 +162,8 @@ func (d *dumper) batches(path string) (err error) {
 	s, expect := newScanner(f, 0, size), int64(-1)
 	if base, suffix, ok := plog.ParseFileName(filepath.Base(path)); ok && suffix == plog.LogSuffix {
 		expect = base
+	} else if kindOf(filepath.Base(path)) == checkpointSuffix {
+		expect = 0
 	}
 	for {
 		ok, err := s.step()

@@ -86,8 +86,7 @@ func compactedTopics(fsys vfs.FS, path string) (func(topic string) bool, error) 
 	if _, err := fsys.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return func(string) bool { return true }, nil
 	}
-	o := CatOptions{To: AllOffsets, FromMs: math.MinInt64, ToMs: math.MaxInt64}
-	err := Cat(fsys, path, o, func(e Entry) error {
+	note := func(e Entry) error {
 		r, ok := e.(RecordEntry)
 		if !ok || r.Decoded == nil {
 			return nil
@@ -98,9 +97,23 @@ func compactedTopics(fsys vfs.FS, path string) (func(topic string) bool, error) 
 			}
 		}
 		return nil
-	})
+	}
+	err := Cat(fsys, path, CatOptions{To: AllOffsets, FromMs: math.MinInt64, ToMs: math.MaxInt64}, note)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
+	}
+	entries, err := fsys.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries { // what the log had before it is in the snapshots
+		if filepath.Ext(e.Name) != checkpointSuffix {
+			continue
+		}
+		err := Dump(fsys, filepath.Join(path, e.Name), DumpOptions{Records: true, To: AllOffsets}, note)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, err
+		}
 	}
 	return func(topic string) bool {
 		return policies[topic] || policies[""] || topic == model.ConsumerOffsetsTopic || topic == model.TransactionStateTopic

@@ -192,6 +192,9 @@ func (c *logCheck) run() error {
 	if expect >= 0 && expect < c.point && !slices.ContainsFunc(c.findings, func(f Finding) bool { return f.Severity == SeverityDamage }) {
 		c.find(SeverityDamage, plog.FileName(bases[len(bases)-1], plog.LogSuffix), sizes[bases[len(bases)-1]], remedyRestore, "the log ends at offset %d and was synced up to %d", expect, c.point)
 	}
+	if err := c.checkpoints(entries); err != nil {
+		return err
+	}
 	return c.small(entries)
 }
 
