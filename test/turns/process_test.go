@@ -66,11 +66,14 @@ func longForm(t *testing.T) {
 	}
 }
 
-// newPlace makes a place with so many log directories.
-func newPlace(t *testing.T, dirs int) *place { return newPlaceOf(t, dirs, "") }
+// newPlace makes a place with so many log directories, and lines for its properties.
+func newPlace(t *testing.T, dirs int, settings ...string) *place {
+	t.Helper()
+	return newPlaceOf(t, dirs, "", settings...)
+}
 
 // newPlaceOf makes a place that is formatted for a release of Kafka. Before 3.9 the voters of the metadata quorum stand in the configuration.
-func newPlaceOf(t *testing.T, dirs int, release string) *place {
+func newPlaceOf(t *testing.T, dirs int, release string, settings ...string) *place {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("not run: starts Apache Kafka; run without -short")
@@ -100,7 +103,7 @@ func newPlaceOf(t *testing.T, dirs int, release string) *place {
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1", "group.initial.rebalance.delay.ms=0", "log.segment.bytes=1048576",
 	}
-	if err := os.WriteFile(p.properties, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(p.properties, []byte(strings.Join(append(lines, settings...), "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := "status=error\nappender.c.type=Console\nappender.c.name=C\nappender.c.layout.type=PatternLayout\nappender.c.layout.pattern=%d %p %m (%c)%n\nrootLogger.level=warn\nrootLogger.appenderRef.c.ref=C\n" +
@@ -121,7 +124,13 @@ func newPlaceOf(t *testing.T, dirs int, release string) *place {
 
 func (p *place) java(args ...string) *exec.Cmd {
 	return exec.Command("java", append([]string{"-Xmx400m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dlog4j2.configurationFile=" + filepath.Join(p.dir, "log4j2.properties"), "-cp", filepath.Join(p.jars, "*")}, args...)...)
+		"-Dlog4j2.configurationFile=" + filepath.Join(p.dir, "log4j2.properties"), "-cp", p.classes()}, args...)...)
+}
+
+// classes are Kafka's, and its tools, of which there is only the release before; they work on the server's classes.
+func (p *place) classes() string {
+	tools, _ := filepath.Glob(filepath.Join(p.jars, "..", "tools-*", "kafka-tools-*.jar")) // the pattern is a good one
+	return strings.Join(append([]string{filepath.Join(p.jars, "*")}, tools...), string(filepath.ListSeparator))
 }
 
 // ottla is a command of Ottla's.
