@@ -2,14 +2,18 @@ package quorum
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/machine"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -22,6 +26,7 @@ type member struct {
 	fs    *vfs.Mem
 	q     *Quorum
 	seen  int64 // what it said was committed
+	part  int   // how much of a snapshot it gives at once; 0 for none
 }
 
 // cluster is a quorum whose network and disks the test spoils. It lives inside a synctest bubble.
@@ -41,6 +46,8 @@ type cluster struct {
 	open     map[machine.Position]string // appended, not known to be committed
 	appended int
 	elected  int
+
+	snapshots int // one in so many acts makes one; 0 for never
 }
 
 func newCluster(t *testing.T, seed uint64, voters int, manual bool) *cluster {
@@ -48,9 +55,12 @@ func newCluster(t *testing.T, seed uint64, voters int, manual bool) *cluster {
 	c.net.isolated, c.net.rand = map[int32]bool{}, rand.New(rand.NewPCG(seed, 2))
 	for n := range voters {
 		id := int32(n + 1)
-		c.members = append(c.members, &member{voter: Voter{ID: id, DirectoryID: model.TopicID{0: byte(id), 15: 1}}, log: &memLog{manual: manual}, fs: vfs.NewMem()})
+		c.members = append(c.members, &member{voter: Voter{ID: id, DirectoryID: model.TopicID{0: byte(id), 15: 1}}, log: &memLog{manual: manual}, fs: vfs.NewMem(), part: 100})
 	}
 	for _, m := range c.members {
+		if err := errors.Join(m.fs.MkdirAll(dataDir), m.fs.SyncDir(".")); err != nil { // a log directory is there before its quorum
+			t.Fatal(err)
+		}
 		c.start(m)
 	}
 	t.Cleanup(func() {
@@ -126,6 +136,53 @@ func (l link) Send(to Voter, message []byte) {
 	})
 }
 
+// FetchSnapshot takes as long as a message there and one back.
+func (l link) FetchSnapshot(ctx context.Context, from Voter, at machine.Position, position int64) ([]byte, int64, error) {
+	c := l.c
+	c.net.Lock()
+	m := c.members[from.ID-1]
+	q, part := m.q, m.part
+	if c.net.isolated[l.from] || c.net.isolated[from.ID] || c.net.lossy && c.net.rand.IntN(20) == 0 {
+		q = nil
+	}
+	c.net.Unlock()
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	if q == nil || part == 0 {
+		return nil, 0, errors.New("nobody answers")
+	}
+	p := make([]byte, part)
+	n, size, err := q.ReadSnapshot(at, position, p)
+	return p[:n], size, err
+}
+
+// stateKey marks the records of a snapshot: the value at each offset, which is what a machine would make of the log.
+const stateKey = "state"
+
+// snapshot has a voter write a snapshot of all that it called committed, and cut its log.
+func (c *cluster) snapshot(m *member, retain int64) (made bool) {
+	c.t.Helper()
+	c.check(m)
+	at := m.q.Committed().Offset
+	_, err := m.q.Snapshot(c.t.Context(), at, func(yield func(machine.Record) bool) {
+		for offset := range at {
+			if value, ok := c.promised[offset]; ok && !yield(machine.Record{Key: []byte(stateKey), Value: fmt.Appendf(nil, "%d|%s", offset, value)}) {
+				return
+			}
+		}
+	})
+	if err != nil && !errors.Is(err, ErrNothingNew) && !errors.Is(err, errUncommitted) {
+		c.t.Fatalf("voter %d: %v", m.voter.ID, err)
+	}
+	if _, err := m.q.Retain(retain, -1); err != nil {
+		c.t.Fatalf("voter %d: %v", m.voter.ID, err)
+	}
+	return err == nil
+}
+
 func (c *cluster) isolate(id int32, yes bool) {
 	c.net.Lock()
 	c.net.isolated[id] = yes
@@ -167,6 +224,14 @@ func (c *cluster) check(m *member) {
 			return nil
 		}
 		value := fmt.Sprintf("%s@%d", r.Value, p.Epoch)
+		if string(r.Key) == stateKey {
+			offset, was, ok := strings.Cut(string(r.Value), "|")
+			at, err := strconv.ParseInt(offset, 10, 64)
+			if err != nil || !ok {
+				return fmt.Errorf("a snapshot has %q", r.Value)
+			}
+			p.Offset, value = at, was
+		}
 		if was, ok := c.promised[p.Offset]; ok && was != value {
 			return fmt.Errorf("offset %d was committed as %s and is %s now", p.Offset, was, value)
 		}
@@ -269,19 +334,27 @@ func (c *cluster) lost() (out []string) {
 // verify compares the logs byte by byte.
 func (c *cluster) verify() {
 	c.t.Helper()
-	first := c.members[0].log
-	for _, m := range c.members[1:] {
-		if len(m.log.batches) != len(first.batches) {
-			c.t.Fatalf("voter %d has %d batches, voter 1 has %d", m.voter.ID, len(m.log.batches), len(first.batches))
-		}
-		for n := range first.batches {
-			if !bytes.Equal(m.log.batches[n], first.batches[n]) {
-				c.t.Fatalf("batch %d of voter %d differs from voter 1's:\n%x\n%x", n, m.voter.ID, []byte(m.log.batches[n]), []byte(first.batches[n]))
+	all, cut := map[int64]batch.Batch{}, 0
+	for _, m := range c.members {
+		cut += m.log.emptied + m.log.forgot
+		next := int64(-1)
+		for _, b := range m.log.batches {
+			if next >= 0 && b.BaseOffset() != next {
+				c.t.Fatalf("voter %d has a batch at offset %d, where %d comes next", m.voter.ID, b.BaseOffset(), next)
 			}
+			next = b.NextOffset()
+			if other, ok := all[b.BaseOffset()]; ok && !bytes.Equal(b, other) {
+				c.t.Fatalf("the batch at offset %d of voter %d differs from another's:\n%x\n%x", b.BaseOffset(), m.voter.ID, []byte(b), []byte(other))
+			}
+			all[b.BaseOffset()] = b
 		}
+		if end := m.log.EndOffset(); end != c.members[0].log.EndOffset() {
+			c.t.Fatalf("the log of voter %d ends at offset %d, that of voter 1 at %d", m.voter.ID, end, c.members[0].log.EndOffset())
+		}
+		c.whole(m)
 	}
 	named := 0
-	for _, b := range first.batches {
+	for _, b := range all {
 		if b.IsControl() {
 			if _, ok, err := votersIn(b); err != nil {
 				c.t.Fatal(err)
@@ -290,8 +363,36 @@ func (c *cluster) verify() {
 			}
 		}
 	}
-	if named != 1 {
+	if named > 1 || named == 0 && cut == 0 {
 		c.t.Errorf("the voters are named %d times", named)
+	}
+}
+
+// whole loads a voter's state from nothing: everything that was ever promised is in it.
+func (c *cluster) whole(m *member) {
+	c.t.Helper()
+	found := map[int64]bool{}
+	if err := m.q.Load(0, func(p machine.Position, r machine.Record) error {
+		if string(r.Key) == stateKey {
+			offset, _, _ := strings.Cut(string(r.Value), "|")
+			at, err := strconv.ParseInt(offset, 10, 64)
+			p.Offset = at
+			if err != nil {
+				return err
+			}
+		}
+		if found[p.Offset] {
+			return fmt.Errorf("offset %d comes twice", p.Offset)
+		}
+		found[p.Offset] = true
+		return nil
+	}); err != nil {
+		c.t.Fatalf("voter %d: %v", m.voter.ID, err)
+	}
+	for offset, value := range c.promised {
+		if !found[offset] {
+			c.t.Fatalf("voter %d has lost %s at offset %d", m.voter.ID, value, offset)
+		}
 	}
 }
 
@@ -409,6 +510,9 @@ func TestHistories(t *testing.T) {
 
 func (c *cluster) act() (crashes int) {
 	m := c.members[c.rand.IntN(len(c.members))]
+	if c.snapshots > 0 && m.q != nil && c.rand.IntN(c.snapshots) == 0 {
+		c.snapshot(m, int64(c.rand.IntN(2))*4000)
+	}
 	switch c.rand.IntN(12) {
 	case 0, 1, 2:
 		c.append()

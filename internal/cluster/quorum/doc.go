@@ -27,7 +27,7 @@
 //
 // One goroutine (loop) owns Raft and the table of batches. A second (writer) owns the writes: the state file, cuts and appends, in the order in which
 // Raft asked for them; it is the only one that waits for the disk. Snapshots are written and fetched by whoever calls, or by a goroutine
-// for the purpose, under Quorum.snapshots, which is taken before everything else. Quorum.mu guards what callers see and the two mailboxes, and is never held during a
+// for the purpose, one at a time (Quorum.snapshots). Quorum.mu guards what callers see and the two mailboxes, and is never held during a
 // system call or a callback.
 //
 // # Does not

@@ -92,8 +92,10 @@ func (q *Quorum) offered(m *raftpb.Message) {
 
 // fetch brings a snapshot, unless it is here already.
 func (q *Quorum) fetch(from SnapshotFetcher, leader Voter, end machine.Position) (*Checkpoint, error) {
-	q.snapshots.Lock()
-	defer q.snapshots.Unlock()
+	if err := q.enter(q.stop); err != nil {
+		return nil, err
+	}
+	defer q.exit()
 	w, err := createCheckpoint(q.opts.FS, q.opts.Path, end, 0)
 	if err != nil {
 		return nil, err
@@ -140,7 +142,7 @@ func (q *Quorum) arrived(f fetched) {
 func (q *Quorum) install(s *raftpb.Snapshot) error {
 	c, at := q.arrival, s.GetMetadata()
 	if c == nil || c.index != at.GetIndex() || uint64(c.End.Epoch) != at.GetTerm() {
-		return fmt.Errorf("Raft wants a snapshot of %d entries in term %d, which is not here", at.GetIndex(), at.GetTerm())
+		return fmt.Errorf("a snapshot of %d entries in term %d is to be installed and is not here", at.GetIndex(), at.GetTerm())
 	}
 	q.arrival = nil
 	// Whatever is on its way to the log lies where it no longer matters.

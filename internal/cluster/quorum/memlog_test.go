@@ -22,6 +22,8 @@ type memLog struct {
 	progress func()
 	cuts     int
 	emptied  int
+	forgot   int
+	undo     func() // takes back what was emptied or forgotten and is not on disk yet
 	closed   bool
 	appended chan struct{} // gets a value after every append, when not nil
 }
@@ -76,7 +78,7 @@ func (l *memLog) Append(_ context.Context, b batch.Batch) error {
 // sync puts everything on disk.
 func (l *memLog) sync() {
 	l.mu.Lock()
-	l.synced = len(l.batches)
+	l.synced, l.undo = len(l.batches), nil
 	f := l.progress
 	l.mu.Unlock()
 	if f != nil {
@@ -106,10 +108,18 @@ func (l *memLog) TruncateTo(offset int64) error {
 func (l *memLog) ForgetBefore(offset int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if offset <= l.start {
+		return nil
+	}
+	if l.undo == nil {
+		all, start, begun, synced := l.batches[:l.synced], l.start, l.begun, l.synced
+		l.undo = func() { l.batches, l.start, l.begun, l.synced = all, start, begun, synced }
+	}
 	for len(l.batches) > 0 && l.batches[0].NextOffset() <= offset && l.synced > 0 {
 		l.begun = l.batches[0].NextOffset()
 		l.batches = l.batches[1:]
 		l.synced--
+		l.forgot++
 	}
 	l.start = offset
 	return nil
@@ -118,6 +128,10 @@ func (l *memLog) ForgetBefore(offset int64) error {
 func (l *memLog) BeginAt(offset int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.undo == nil {
+		all, start, begun, synced := l.batches[:l.synced], l.start, l.begun, l.synced
+		l.undo = func() { l.batches, l.start, l.begun, l.synced = all, start, begun, synced }
+	}
 	l.batches, l.synced, l.start, l.begun = nil, 0, offset, offset
 	l.emptied++
 	return nil
@@ -174,9 +188,12 @@ func (l *memLog) Close() error {
 func (l *memLog) crash(r *rand.Rand) *memLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.undo != nil && r.IntN(2) == 0 {
+		l.undo()
+	}
 	keep := l.synced
 	if more := len(l.batches) - l.synced; more > 0 {
 		keep += r.IntN(more + 1)
 	}
-	return &memLog{batches: append([]batch.Batch(nil), l.batches[:keep]...), synced: keep, manual: l.manual, cuts: l.cuts, start: l.start, begun: l.begun, emptied: l.emptied}
+	return &memLog{batches: append([]batch.Batch(nil), l.batches[:keep]...), synced: keep, manual: l.manual, cuts: l.cuts, start: l.start, begun: l.begun, emptied: l.emptied, forgot: l.forgot}
 }

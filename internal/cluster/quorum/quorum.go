@@ -102,7 +102,7 @@ type Quorum struct {
 	arrival   *Checkpoint              // it came, and Raft has not asked to install it yet
 	waits     map[uint64]int           // ticks since a snapshot was offered to another voter
 
-	snapshots sync.Mutex // held by the one who makes, brings or removes snapshots
+	snapshots chan struct{} // has room for the one who makes, brings or removes snapshots
 }
 
 // cut is where entries were replaced: what the writer did up to the work with the number holds only below the offset.
@@ -152,7 +152,7 @@ func Open(opts Options) (*Quorum, error) {
 	q := &Quorum{
 		opts: opts, log: opts.Log, wake: make(chan struct{}, 1), wakeWriter: make(chan struct{}, 1),
 		table: newTable(opts.Log), changes: map[uint64]batch.Batch{}, contact: map[uint64]*voterContact{}, member: -1,
-		waits: map[uint64]int{},
+		waits: map[uint64]int{}, snapshots: make(chan struct{}, 1),
 	}
 	q.stop, q.cancel = context.WithCancel(context.Background())
 	q.mu.changed = make(chan struct{})

@@ -33,6 +33,20 @@ func (q *Quorum) Growth() Growth {
 // LogSize is how many bytes the log's files have.
 func (q *Quorum) LogSize() int64 { return q.log.Size() }
 
+// enter waits until nobody else makes, brings or removes snapshots; exit must follow.
+func (q *Quorum) enter(ctx context.Context) error {
+	select {
+	case q.snapshots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-q.stop.Done():
+		return q.Err()
+	}
+}
+
+func (q *Quorum) exit() { <-q.snapshots }
+
 // do has f called by the loop, which alone may look at Raft and the table.
 func (q *Quorum) do(f func()) error {
 	done := make(chan struct{})
@@ -89,8 +103,10 @@ func (q *Quorum) joint(offset int64) (j joint) {
 // Snapshot writes a snapshot of the metadata: the records stand for everything that was committed below the offset. When it returns nil the snapshot survives a power cut, and
 // the next start reads it and what follows it. The log is not touched; see Retain. One call at a time writes, others wait for it.
 func (q *Quorum) Snapshot(ctx context.Context, offset int64, records iter.Seq[machine.Record]) (*Checkpoint, error) {
-	q.snapshots.Lock()
-	defer q.snapshots.Unlock()
+	if err := q.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer q.exit()
 	var j joint
 	if err := q.do(func() { j = q.joint(offset) }); err != nil {
 		return nil, err
@@ -156,8 +172,10 @@ func (q *Quorum) writeSnapshot(ctx context.Context, j joint, records iter.Seq[ma
 // older than maxAge, the log's start moves to the next snapshot, and what lies before goes. The newest snapshot always stays. Negative limits are none. Older tells when the
 // oldest snapshot will have reached maxAge; it is zero when that does not matter.
 func (q *Quorum) Retain(maxBytes int64, maxAge time.Duration) (older time.Time, err error) {
-	q.snapshots.Lock()
-	defer q.snapshots.Unlock()
+	if err := q.enter(q.stop); err != nil {
+		return older, err
+	}
+	defer q.exit()
 	list, err := checkpoints(q.opts.FS, q.opts.Path)
 	if err != nil {
 		return older, err
