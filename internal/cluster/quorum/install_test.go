@@ -47,6 +47,9 @@ func TestFarBehind(t *testing.T) {
 		if last.log.emptied != 1 || last.log.StartOffset() == 0 || last.q.Base() == nil {
 			t.Errorf("its log was emptied %d times and begins at %d, base %v", last.log.emptied, last.log.StartOffset(), last.q.Base())
 		}
+		if snap := last.q.table.snap; snap.GetMetadata().GetIndex() != last.q.table.before || snap.GetMetadata().GetIndex() == 0 {
+			t.Errorf("it could offer others a snapshot of %d entries, its table begins behind entry %d", snap.GetMetadata().GetIndex(), last.q.table.before)
+		}
 		start := last.log.StartOffset()
 		c.stop(last)
 		last.log.closed = false
@@ -231,4 +234,3 @@ func TestHistoriesWithSnapshots(t *testing.T) {
 		t.Error("the faults did not bite")
 	}
 }
-
