@@ -21,8 +21,9 @@ import (
 	"github.com/ottla/ottla/internal/kafka/model"
 )
 
-// killOverrides make small segments and few coordinators, so that kills meet rolls, checkpoints and loading.
-var killOverrides = []string{"log.segment.bytes=1048576", "offsets.topic.num.partitions=3", "offsets.topic.segment.bytes=1048576", "log.segment.delete.delay.ms=100", "log.retention.check.interval.ms=200"}
+// killOverrides make small segments, few coordinators and many snapshots of the metadata, so that kills meet rolls, checkpoints, loading, and a metadata log that is cut.
+var killOverrides = []string{"log.segment.bytes=1048576", "offsets.topic.num.partitions=3", "offsets.topic.segment.bytes=1048576", "log.segment.delete.delay.ms=100", "log.retention.check.interval.ms=200",
+	"metadata.log.max.record.bytes.between.snapshots=5000", "metadata.max.retention.bytes=20000"}
 
 // load is everything that happens to the node while it is killed.
 type load struct {

@@ -49,6 +49,25 @@ func TestSnapshotsTakeTurns(t *testing.T) {
 	}
 }
 
+// TestSnapshotsAtAnOlderLevel: snapshots have records that the level allows, and name no voters where those stand in the configuration.
+func TestSnapshotsAtAnOlderLevel(t *testing.T) {
+	longForm(t)
+	p := newPlaceOf(t, 1, "3.3-IV3", "metadata.log.max.record.bytes.between.snapshots=1500", "metadata.max.retention.bytes=1")
+	p.format()
+	l := newLedger()
+	l.level = 7
+	for i, who := range []string{ottla, kafka, ottla} {
+		turn(t, p, l, who, i, i == 1)
+	}
+	if at := p.startOffset(); at == 0 || !slices.Contains(p.checkpoints(), at) {
+		t.Errorf("the metadata log begins at offset %d, the snapshots are at %v", at, p.checkpoints())
+	}
+	p.start(kafka)
+	l.check(t, p, kafka)
+	p.stop()
+	p.strays()
+}
+
 // metadata is the directory of the metadata log.
 func (p *place) metadata() string { return filepath.Join(p.data[0], "__cluster_metadata-0") }
 

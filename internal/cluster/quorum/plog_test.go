@@ -325,3 +325,50 @@ func BenchmarkCommit(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkSnapshot writes a snapshot of 100,000 partitions to the disk, and reads it as a start does.
+func BenchmarkSnapshot(b *testing.B) {
+	m := meta.New(meta.Options{NodeID: 1})
+	offset := int64(0)
+	step := func(in any) {
+		for _, r := range m.Step(time.Unix(1, 0), 1, in).Records {
+			m.Apply(machine.Position{Epoch: 1, Offset: offset}, r)
+			offset++
+		}
+	}
+	step(meta.Bootstrap{})
+	step(meta.RegisterBroker{ID: 1, IncarnationID: model.TopicID{1}, Directories: []model.TopicID{self.DirectoryID}, Endpoints: []meta.Endpoint{{Listener: "P", Host: "h", Port: 1}}})
+	for n := range 10_000 {
+		step(meta.CreateTopics{Topics: []meta.CreateTopic{{Name: fmt.Sprintf("topic-%d", n), ID: model.TopicID{9, byte(n), byte(n >> 8)}, Partitions: 10, ReplicationFactor: 1}}})
+	}
+	image, fsys, at := m.Image(), vfs.OS(), b.TempDir()
+	for b.Loop() {
+		w, err := createCheckpoint(fsys, at, machine.Position{Epoch: 1, Offset: offset}, 1)
+		if err == nil {
+			err = w.header(1, 1, nil)
+		}
+		for r := range image.Records() {
+			if err == nil {
+				err = w.record(r)
+			}
+		}
+		if err == nil {
+			err = errors.Join(w.footer(), w.seal())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(w.size)
+		c := &Checkpoint{End: w.end, name: w.name(), fs: fsys}
+		again := meta.New(meta.Options{NodeID: 1})
+		if err := errors.Join(c.verify(), c.Records(func(at machine.Position, r machine.Record) error {
+			again.Apply(at, r)
+			return nil
+		})); err != nil {
+			b.Fatal(err)
+		}
+		if n := again.Image().PartitionCount(); n != 100_000 {
+			b.Fatalf("%d partitions", n)
+		}
+	}
+}

@@ -10,16 +10,21 @@ import (
 )
 
 // Records gives the records of a snapshot: applied to an empty image they make one that is equal to this, but for its position. They come in the order of Kafka's snapshots,
-// metadata.version first, so that whoever reads them knows what may follow.
+// metadata.version first, so that whoever reads them knows what may follow. What the level has no field or record for is left out, as Kafka does: it can be there only after the
+// level was lowered.
 func (i *Image) Records() iter.Seq[machine.Record] {
 	return func(yield func(machine.Record) bool) {
-		w := contents{yield: yield}
+		w := contents{yield: yield, level: i.Level(), versions: versionsAt(i.Level())}
 		_ = w.features(i) && w.cluster(i) && w.topics(i) && w.configs(i) && w.keptBefore(i, keptACL) && w.producerIDs(i) && w.keptFrom(i, keptACL) && w.opaque(i)
 	}
 }
 
 // contents writes the parts of an image; each part tells whether more is wanted.
-type contents struct{ yield func(machine.Record) bool }
+type contents struct {
+	yield    func(machine.Record) bool
+	level    int16
+	versions versions
+}
 
 func (w contents) put(m record.Message, version int16) bool {
 	return w.yield(machine.Record{Value: record.Append(nil, m, version)})
@@ -42,13 +47,22 @@ func (w contents) cluster(i *Image) bool {
 	for _, b := range i.brokers {
 		r := &record.RegisterBrokerRecord{
 			BrokerID: b.ID, IncarnationID: b.IncarnationID, BrokerEpoch: b.Epoch, EndPoints: recordEndpoints(b.Endpoints), Features: recordFeatures(b.Features), Rack: b.Rack,
-			Fenced: b.Fenced, InControlledShutdown: b.InControlledShutdown, LogDirs: b.Directories, CordonedLogDirs: b.CordonedDirectories,
+			Fenced: b.Fenced, InControlledShutdown: b.InControlledShutdown,
 		}
-		if !w.put(r, registerBrokerVersion) {
+		if w.level >= directoriesLevel {
+			r.LogDirs = b.Directories
+		}
+		if w.level >= cordonedLevel {
+			r.CordonedLogDirs = b.CordonedDirectories
+		}
+		if !w.put(r, w.versions.registerBroker) {
 			return false
 		}
 	}
 	for _, c := range i.controllers {
+		if !i.RegistersControllers() {
+			break
+		}
 		r := &record.RegisterControllerRecord{ControllerID: c.ID, IncarnationID: c.IncarnationID, EndPoints: recordEndpoints(c.Endpoints), Features: recordFeatures(c.Features)}
 		if !w.put(r, firstVersion) {
 			return false
@@ -66,10 +80,15 @@ func (w contents) topics(i *Image) bool {
 			p := &t.Partitions[number]
 			r := &record.PartitionRecord{
 				PartitionID: int32(number), TopicID: t.ID, Replicas: p.Replicas, ISR: p.ISR, RemovingReplicas: p.RemovingReplicas, AddingReplicas: p.AddingReplicas,
-				Leader: p.Leader, LeaderRecoveryState: p.LeaderRecoveryState, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Directories: p.Directories,
-				EligibleLeaderReplicas: p.EligibleLeaderReplicas, LastKnownELR: p.LastKnownELR,
+				Leader: p.Leader, LeaderRecoveryState: p.LeaderRecoveryState, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch,
 			}
-			if !w.put(r, partitionVersion) {
+			if w.level >= directoriesLevel {
+				r.Directories = p.Directories
+			}
+			if w.level >= eligibleLevel {
+				r.EligibleLeaderReplicas, r.LastKnownELR = p.EligibleLeaderReplicas, p.LastKnownELR
+			}
+			if !w.put(r, w.versions.partition) {
 				return false
 			}
 		}

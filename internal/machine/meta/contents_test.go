@@ -109,16 +109,17 @@ func TestContentsMakeTheImage(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		lived := New(Options{NodeID: 1})
 		lived.Committed(machine.Position{Epoch: 1})
+		lived.Apply(machine.Position{Epoch: 1}, machine.Record{Value: record.Append(nil, &record.FeatureLevelRecord{Name: MetadataVersion, FeatureLevel: MetadataVersion44}, 0)})
 		var again *Machine
 		for n := range rapid.IntRange(1, 120).Draw(rt, "records") {
 			value := anyRecord(rt)
-			at := machine.Position{Epoch: 1, Offset: int64(n)}
+			at := machine.Position{Epoch: 1, Offset: int64(n + 1)}
 			lived.Apply(at, machine.Record{Value: value})
 			if again != nil {
 				again.Apply(at, machine.Record{Value: value})
 				continue
 			}
-			lived.Committed(machine.Position{Epoch: 1, Offset: int64(n + 1)})
+			lived.Committed(machine.Position{Epoch: 1, Offset: int64(n + 2)})
 			if lived.ahead.begun != nil || rapid.IntRange(0, 20).Draw(rt, "snapshot") != 0 {
 				continue
 			}
@@ -258,5 +259,46 @@ func TestClearELR(t *testing.T) {
 	apply(&record.ClearElrRecord{TopicName: "nobody"}, 0)
 	if n := r.m.Image().UnknownRecords(); n != 1 {
 		t.Errorf("%d records were not understood", n)
+	}
+}
+
+// TestContentsAtEveryLevel: the records are of the newest version that the level allows, and what it has no place for is not there.
+func TestContentsAtEveryLevel(t *testing.T) {
+	for level := LowestMetadataVersion; level <= MetadataVersion44; level++ {
+		m := New(Options{NodeID: 1})
+		m.Committed(machine.Position{Epoch: 1})
+		for n, r := range []record.Message{
+			&record.FeatureLevelRecord{Name: MetadataVersion, FeatureLevel: MetadataVersion44},
+			&record.RegisterBrokerRecord{BrokerID: 1, LogDirs: []model.TopicID{id(11)}, CordonedLogDirs: []model.TopicID{id(11)}},
+			&record.RegisterControllerRecord{ControllerID: 1},
+			&record.TopicRecord{Name: "t", TopicID: id(1)},
+			&record.PartitionRecord{TopicID: id(1), Replicas: []int32{1}, ISR: []int32{1}, Leader: 1, Directories: []model.TopicID{id(11)}, EligibleLeaderReplicas: []int32{2}, LastKnownELR: []int32{3}},
+			&record.FeatureLevelRecord{Name: MetadataVersion, FeatureLevel: level}, // lowered
+		} {
+			_, version := r.Versions()
+			m.Apply(machine.Position{Epoch: 1, Offset: int64(n)}, machine.Record{Value: record.Append(nil, r, version)})
+		}
+		again := reloaded(m.Image())
+		b, p := again.Image().Broker(1), again.Image().TopicByName("t").Partition(0)
+		if (b.Directories != nil) != (level >= 17) || (b.CordonedDirectories != nil) != (level >= 30) || (p.Directories != nil) != (level >= 17) ||
+			(p.EligibleLeaderReplicas != nil) != (level >= 23) || (p.LastKnownELR != nil) != (level >= 23) || (len(again.Image().Controllers()) == 1) != (level >= 15) {
+			t.Errorf("at level %d: broker %+v, partition %+v, controllers %v", level, b, p, again.Image().Controllers())
+		}
+		for r := range m.Image().Records() {
+			decoded, version, err := record.Decode(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := int16(0)
+			switch decoded.(type) {
+			case *record.RegisterBrokerRecord:
+				want = versionsAt(level).registerBroker
+			case *record.PartitionRecord:
+				want = versionsAt(level).partition
+			}
+			if version != want {
+				t.Errorf("at level %d: %s has version %d, want %d", level, decoded.TypeName(), version, want)
+			}
+		}
 	}
 }
