@@ -334,3 +334,36 @@ func FuzzListeners(f *testing.F) {
 		}
 	})
 }
+
+// TestRetentionSpellings: milliseconds go before minutes, and those before hours, wherever they were set; a topic's own setting goes before all.
+func TestRetentionSpellings(t *testing.T) {
+	const hour, minute = 3_600_000, 60_000
+	for name, test := range map[string]struct {
+		static                   []string
+		cluster, topic           map[string]string
+		retention, roll, jitters int64
+	}{
+		"nothing is set":                  {nil, nil, nil, 168 * hour, 168 * hour, 0},
+		"hours":                           {[]string{"log.retention.hours=2", "log.roll.hours=3", "log.roll.jitter.hours=1"}, nil, nil, 2 * hour, 3 * hour, hour},
+		"minutes before hours":            {[]string{"log.retention.hours=2", "log.retention.minutes=5"}, nil, nil, 5 * minute, 168 * hour, 0},
+		"milliseconds before both":        {[]string{"log.retention.hours=2", "log.retention.minutes=5", "log.retention.ms=7000", "log.roll.hours=3", "log.roll.ms=8000", "log.roll.jitter.hours=1", "log.roll.jitter.ms=9"}, nil, nil, 7000, 8000, 9},
+		"any negative number is for ever": {[]string{"log.retention.hours=-5"}, nil, nil, -1, 168 * hour, 0},
+		"negative minutes before hours":   {[]string{"log.retention.hours=2", "log.retention.minutes=-1"}, nil, nil, -1, 168 * hour, 0},
+		"the cluster's before the file's": {[]string{"log.retention.hours=2", "log.retention.ms=7000"}, map[string]string{"log.retention.ms": "9000", "log.roll.ms": "4000"}, nil, 9000, 4000, 0},
+		"the topic's before all":          {[]string{"log.retention.ms=7000"}, map[string]string{"log.retention.ms": "9000"}, map[string]string{"retention.ms": "-1", "segment.ms": "5", "segment.jitter.ms": "3"}, -1, 5, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := ResolveBroker(mustLoad(t, test.static...), test.cluster, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			topic, err := d.TopicWith(test.topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if topic.RetentionMs != test.retention || topic.SegmentMs != test.roll || topic.SegmentJitterMs != test.jitters {
+				t.Errorf("retention.ms %d, segment.ms %d, segment.jitter.ms %d, want %d, %d, %d", topic.RetentionMs, topic.SegmentMs, topic.SegmentJitterMs, test.retention, test.roll, test.jitters)
+			}
+		})
+	}
+}
