@@ -373,9 +373,12 @@ func (d *Dir) readOffsets(base string) (offsets, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(data) == 0 { // Kafka makes its checkpoints empty; ours never are
+	if len(data) == 0 { // Kafka makes its checkpoints empty; ours never are. It goes before there is a manifest, beside which an empty one would be damage
 		if _, err := d.fs.Stat(filepath.Join(d.path, manifestFile)); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, nil
+			if err := d.fs.Remove(name); err != nil {
+				return nil, nil, fmt.Errorf("remove %s, which is empty: %w", name, err)
+			}
+			return nil, nil, d.fs.SyncDir(d.path)
 		}
 	}
 	o, err := parseOffsets(data)

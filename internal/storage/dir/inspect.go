@@ -190,6 +190,10 @@ func Look(fsys vfs.FS, path string) (*View, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	_, manifest, err := read(manifestFile)
+	if err != nil {
+		return nil, err
+	}
 	var recovery []byte
 	for _, c := range []struct {
 		name string
@@ -203,7 +207,7 @@ func Look(fsys vfs.FS, path string) (*View, error) {
 			recovery = data
 		}
 		*c.into = map[string]int64{}
-		if !there {
+		if !there || len(data) == 0 && !manifest { // Kafka makes its checkpoints empty
 			continue
 		}
 		o, err := parseOffsets(data)
