@@ -40,6 +40,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	i := list.find(offset)
 	s := list[i]
 	at, to, err := l.locate(s, offset, list.endOf(i, l.end.Load()))
+	if err == nil {
+		_, err = l.sound(offset, offset)
+	}
 	if err != nil {
 		return fmt.Errorf("truncate log %s to offset %d: %w", l.name, offset, err)
 	}
@@ -126,6 +129,7 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark,
 		l.mu.writtenMark = m
 		l.written.Store(m.offset)
 	}
+	l.cutRotLocked(m.offset)
 	l.cleaned.Store(min(l.cleaned.Load(), m.offset))
 	l.mu.cleanedTo = 0
 	for _, x := range l.mu.swaps {

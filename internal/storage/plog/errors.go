@@ -27,23 +27,6 @@ func (e *DiskError) Error() string { return "read log: " + e.Err.Error() }
 // Unwrap returns what happened.
 func (e *DiskError) Unwrap() error { return e.Err }
 
-// RotError says that bytes which had been synced are not what was written: the range cannot be served. It is a model.CorruptMessage.
-type RotError struct {
-	Log      string
-	Segment  int64 // base offset
-	Position int64 // in the segment's file
-	From, To int64 // offsets that cannot be served
-	Detail   string
-}
-
-// Error implements error.
-func (e *RotError) Error() string {
-	return fmt.Sprintf("log %s is damaged at byte %d of segment %020d: %s; offsets %d to %d cannot be read; restore them from a replica or a backup", e.Log, e.Position, e.Segment, e.Detail, e.From, e.To-1)
-}
-
-// Unwrap makes errors.Is(err, model.CorruptMessage) work.
-func (e *RotError) Unwrap() error { return model.CorruptMessage }
-
 func failure(code model.ErrorCode, format string, args ...any) error {
 	return &model.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

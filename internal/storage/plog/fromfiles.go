@@ -96,7 +96,9 @@ func (r *recovery) trustSealed(s *segment, next int64) error {
 		return true
 	})
 	if err == nil && end != next && !l.mayHaveGaps() {
-		err = &RotError{Log: l.name, Segment: s.base, Position: s.size, From: end, To: next, Detail: "the segment ends there"}
+		if l.missingEnd(s, s.size, next-1, next) == next {
+			err = &RotError{Log: l.name, Segment: s.base, Position: s.size, Until: s.size, From: end, To: next, Detail: "the segment ends there", marked: true}
+		}
 	}
 	return err
 }

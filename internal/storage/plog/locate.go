@@ -49,14 +49,32 @@ func (l *Log) locate(s *segment, offset, segmentEnd int64) (at, base int64, err 
 		return 0, 0, err
 	}
 	at, base = size, segmentEnd
+	found := false
 	err = l.walk(s, from, size, func(b batch.Batch, p int64) bool {
-		if b.LastOffset() >= offset {
+		if found = b.LastOffset() >= offset; found {
 			at, base = p, b.BaseOffset()
-			return false
 		}
-		return true
+		return !found
 	})
+	if err == nil && !found && offset < segmentEnd {
+		base = l.missingEnd(s, size, offset, segmentEnd)
+	}
 	return at, base, err
+}
+
+// missingEnd returns where a segment ends of which an offset at its end was not found: at the damage that took it, or, with gaps, where it should.
+func (l *Log) missingEnd(s *segment, size, offset, segmentEnd int64) int64 {
+	if l.mayHaveGaps() {
+		return segmentEnd
+	}
+	_, err := l.sound(offset, offset)
+	if err == nil {
+		err = l.rotten(s, size, offset, "the segment ends there")
+	}
+	if rot, ok := asRot(err); ok && rot.marked && rot.Segment == s.base {
+		return rot.From
+	}
+	return segmentEnd // it was cut meanwhile
 }
 
 // segmentEndLocked is the offset at which a segment ends now, which belongs to its size; of one that has left the list it is what the caller knew.

@@ -35,6 +35,7 @@ type Log struct {
 	gaps                 atomic.Bool  // compaction has left gaps of offsets, whatever the policy is now
 	cleaning             sync.Mutex   // held by the one cleaning
 	leftovers            []string     // files that cleanings could not remove; guarded by cleaning
+	examining            sync.Mutex   // held by the one survey of a segment
 
 	mu struct {
 		sync.Mutex
@@ -58,9 +59,13 @@ type Log struct {
 		flushing    bool
 		lastFlush   int64 // ms, of a log with Durability Cache
 		rot         []*RotError
-		strays      []int64 // offsets of snapshots that belong to no segment
-		snapshotAt  int64   // offset of the newest snapshot on disk, -1 when unknown
-		changed     bool    // the producers' state changed since that snapshot
+		sound       struct { // a survey found nothing
+			segment *segment
+			at      time.Time
+		}
+		strays     []int64 // offsets of snapshots that belong to no segment
+		snapshotAt int64   // offset of the newest snapshot on disk, -1 when unknown
+		changed    bool    // the producers' state changed since that snapshot
 
 		closing, deleting bool
 		waiters           []chan error

@@ -58,12 +58,16 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 		return Slice{}, -1, err
 	}
 	limit, end, err := l.locate(s, upTo, segmentEnd)
-	if err != nil {
-		// What cannot be read further on does not matter before it.
-		if limit, end, err = l.soundEnd(s, at, err); err != nil {
-			return Slice{}, -1, err
-		}
+	if rot, ok := asRot(err); ok && rot.Position > at { // what cannot be read further on does not matter before it
+		limit, end, err = rot.Position, rot.From, nil
 	}
+	if err == nil {
+		_, err = l.sound(from, upTo) // the search may have come by damage
+	}
+	if err != nil {
+		return Slice{}, -1, err
+	}
+	limit, end = l.soundRange(s, at, limit, end)
 	if at >= limit {
 		if i+1 < len(list) && upTo > segmentEnd {
 			return Slice{}, segmentEnd, nil
@@ -85,14 +89,6 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 	return slice, -1, nil
 }
 
-// soundEnd returns the position and offset of damage that lies beyond a position, so that what is before can be served.
-func (l *Log) soundEnd(s *segment, at int64, err error) (limit, end int64, _ error) {
-	if rot, ok := asRot(err); ok && rot.Segment == s.base && rot.Position > at {
-		return rot.Position, rot.From, nil
-	}
-	return 0, 0, err
-}
-
 // boundary cuts a range to about maxBytes at a batch boundary; end is the offset after it.
 func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (cutAt, end int64, err error) {
 	cutAt, lastOffset, ok, err := l.boundaryBefore(s, at, at+int64(maxBytes))
@@ -107,7 +103,7 @@ func (l *Log) boundary(s *segment, at, limit int64, maxBytes int, minOne bool) (
 		}
 	}
 	fits := at
-	err = l.walk(s, at, limit, func(b batch.Batch, p int64) bool {
+	err = l.walkSound(s, at, limit, func(b batch.Batch, p int64) bool {
 		next := p + int64(b.Size())
 		if next-at > int64(maxBytes) && (fits > at || !minOne) {
 			return false

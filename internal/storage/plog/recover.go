@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
-	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
@@ -240,11 +239,11 @@ func (r *recovery) scan(from mark) error {
 		at := int64(0)
 		if s.base == from.base {
 			at = from.at
-		} else if s.base != end.offset && (s.base < end.offset || !l.mayHaveGaps()) {
+		} else if s.base != end.offset && (s.base < end.offset || !l.mayHaveGaps()) && !r.missing(end, s.base) {
 			return r.cut(end, r.list[i:], nil, fmt.Sprintf("segment %020d does not begin at offset %d, where the one before it ends", s.base, end.offset))
 		}
 		v := verifier{recovery: r, segment: s, expect: max(end.offset, s.base), epoch: epoch}
-		good, bad, err := v.run(at, r.files.sizes[fileName(s.base, logSuffix)])
+		good, bad, err := r.verify(&v, i, at)
 		if err != nil {
 			return err
 		}
@@ -281,7 +280,7 @@ func (r *recovery) complete(end mark, reason string) error {
 	if from >= r.point || r.log.dir.Mutants()&dir.CutRot != 0 {
 		return nil
 	}
-	return &RotError{Log: r.log.name, Segment: end.base, Position: end.at, From: from, To: r.point, Detail: reason}
+	return &RotError{Log: r.log.name, Segment: end.base, Position: end.at, Until: end.at, From: from, To: r.point, Detail: reason, marked: true}
 }
 
 // keep ends a scan.
@@ -356,34 +355,6 @@ func removeIfThere(fsys vfs.FS, name string) error {
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return nil
-}
-
-// openDamaged opens a log whose synced part is not what was written: readable as far as it is sound, closed to appends, and untouched.
-func (r *recovery) openDamaged(rot *RotError) error {
-	l := r.log
-	l.found = r.found
-	if len(r.list) == 0 {
-		r.list = segmentList{newSegment(min(r.start, rot.From), time.Now().UnixMilli())}
-	}
-	for len(r.list) > 1 && r.list.active().base >= r.point {
-		r.list = r.list[:len(r.list)-1]
-	}
-	for i, s := range r.list {
-		if s.base == rot.Segment {
-			s.size = min(s.size, rot.Position)
-			rot.To = min(rot.To, r.list.endOf(i, r.point))
-		}
-	}
-	end := mark{r.point, r.list.active().base, r.list.active().size, r.list.active().summary}
-	if err := r.settle(end, end); err != nil {
-		return err
-	}
-	l.mu.rot = append(l.mu.rot, rot)
-	l.damagedAnywhere.Store(true)
-	l.dir.Logger().Error("a log is damaged: nothing can be appended to it", "log", l.name, "directory", l.dir.Path(), "error", rot)
-	err := failure(model.KafkaStorageError, "%v", rot)
-	l.failure.Store(&err)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package plog
 
 import (
-	"errors"
 	"io"
 	"iter"
 	"sort"
@@ -229,7 +228,7 @@ func (s *Slice) Batches() iter.Seq2[batch.Batch, error] {
 			yield(nil, err)
 			return
 		}
-		at, offset := s.at, s.segment.base
+		at, offset := s.at, s.first
 		for len(data) > 0 {
 			b, rest, err := batch.Next(data)
 			if err == nil {
@@ -246,5 +245,3 @@ func (s *Slice) Batches() iter.Seq2[batch.Batch, error] {
 		}
 	}
 }
-
-func asRot(err error) (*RotError, bool) { return errors.AsType[*RotError](err) }

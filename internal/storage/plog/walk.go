@@ -94,8 +94,17 @@ func (l *Log) readExactly(s *segment, p []byte, at int64) error {
 }
 
 // walk calls f for the batches of a segment from position from to position to, which must be batch boundaries, until it returns false. Small batches come whole, of
-// large ones only the header. What cannot be a batch there is a *RotError.
+// large ones only the header. Damaged ranges are passed over.
 func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) bool) error {
+	return l.walkRange(s, from, to, true, f)
+}
+
+// walkSound is walk that ends with a *RotError at damage.
+func (l *Log) walkSound(s *segment, from, to int64, f func(b batch.Batch, at int64) bool) error {
+	return l.walkRange(s, from, to, false, f)
+}
+
+func (l *Log) walkRange(s *segment, from, to int64, over bool, f func(b batch.Batch, at int64) bool) error {
 	buffer := windows.Get().(*[windowSize]byte)
 	defer windows.Put(buffer)
 	w := window{log: l, segment: s, buf: buffer[:], until: to}
@@ -104,20 +113,26 @@ func (l *Log) walk(s *segment, from, to int64, f func(b batch.Batch, at int64) b
 	size := int64(0)
 	for at := from; at < to; at += size {
 		b, err := w.header(at, size)
-		if err != nil {
-			return l.damaged(s, at, expect, err)
-		}
-		size = int64(b.Size())
-		switch {
-		case b.BaseOffset() < expect || b.BaseOffset() > expect && exact && !gaps || b.LastOffsetDelta() < 0:
-			return l.rotten(s, at, expect, fmt.Sprintf("a batch of offsets %d to %d stands where offset %d was expected", b.BaseOffset(), b.LastOffset(), expect))
-		case at+size > to:
-			return l.rotten(s, at, expect, fmt.Sprintf("a batch of %d bytes stands %d bytes before the end", size, to-at))
-		}
-		if size <= windowSize && (size <= largeBatch || b.IsControl()) {
-			if b, err = w.whole(at, int(size)); err != nil {
-				return l.damaged(s, at, expect, err)
+		if err == nil {
+			size = int64(b.Size())
+			switch {
+			case b.BaseOffset() < expect || b.BaseOffset() > expect && exact && !gaps || b.LastOffsetDelta() < 0:
+				err = fmt.Errorf("a batch of offsets %d to %d stands where offset %d was expected", b.BaseOffset(), b.LastOffset(), expect)
+			case at+size > to:
+				err = fmt.Errorf("a batch of %d bytes stands %d bytes before the end", size, to-at)
+			case size <= windowSize && (size <= largeBatch || b.IsControl()):
+				b, err = w.whole(at, int(size))
 			}
+		}
+		if err != nil {
+			err = l.damaged(s, at, expect, err)
+			rot, ok := asRot(err)
+			if !over || !ok || !rot.marked {
+				return err
+			}
+			at, size = rot.Until, 0
+			expect, exact = rot.To, true
+			continue
 		}
 		if !f(b, at) {
 			return nil
@@ -195,66 +210,4 @@ func checkHeader(p []byte) (batch.Batch, error) {
 		return nil, err
 	}
 	return batch.Batch(p[:batch.HeaderSize]), nil
-}
-
-// damaged tells bytes that are not there or make no sense from a disk that cannot be read.
-func (l *Log) damaged(s *segment, at, offset int64, err error) error {
-	if _, ok := errors.AsType[*DiskError](err); ok {
-		return err
-	}
-	return l.rotten(s, at, offset, err.Error())
-}
-
-// rotten makes the error for bytes that are not what was written, and remembers and reports it once. Everything from the offset to the end of the segment counts as
-// unreadable: without a sound length nobody knows where the next batch begins.
-func (l *Log) rotten(s *segment, at, offset int64, detail string) error {
-	list := *l.segments.Load()
-	to := l.end.Load()
-	for i, x := range list {
-		if x == s {
-			to = list.endOf(i, to)
-		}
-	}
-	e := &RotError{Log: l.name, Segment: s.base, Position: at, From: offset, To: to, Detail: detail}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, x := range l.mu.rot {
-		if x.Segment == e.Segment && x.Position == e.Position {
-			return x
-		}
-	}
-	if len(l.mu.rot) < maxRot {
-		l.mu.rot = append(l.mu.rot, e)
-		l.damagedAnywhere.Store(true)
-		l.dir.Logger().Error("a log is damaged", "log", l.name, "directory", l.dir.Path(), "error", e)
-	}
-	return e
-}
-
-// maxRot is how many damaged places of a log are remembered.
-const maxRot = 64
-
-// Rot lists the damaged places that were found since the log was opened.
-func (l *Log) Rot() []*RotError {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]*RotError(nil), l.mu.rot...)
-}
-
-// sound returns the error of the damage that holds an offset, and the first offset at or after it, up to upTo, at which damage begins.
-func (l *Log) sound(from, upTo int64) (int64, error) {
-	if !l.damagedAnywhere.Load() {
-		return upTo, nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, x := range l.mu.rot {
-		if x.From <= from && from < x.To {
-			return from, x
-		}
-		if x.From > from {
-			upTo = min(upTo, x.From)
-		}
-	}
-	return upTo, nil
 }
