@@ -34,6 +34,12 @@ func (r *reader) cleaner() Cleaner {
 	}
 }
 
+// Scrub is how fast and how often sealed segments are compared with their checksums: the keys ottla.scrub.*.
+type Scrub struct {
+	BytesPerSecond int64 // of one log directory; 0: not at all
+	Interval       time.Duration
+}
+
 // Dynamic holds the values that can change while the node runs, as they are now. It is immutable: its owner makes a new one with ResolveBroker
 // when an override changes and swaps a pointer.
 type Dynamic struct {
@@ -47,6 +53,7 @@ type Dynamic struct {
 	ProducerIDExpiration time.Duration
 
 	Cleaner Cleaner
+	Scrub   Scrub
 
 	static *Static
 	reader *reader
@@ -75,6 +82,7 @@ func ResolveBroker(s *Static, clusterDefaults, brokerOverrides map[string]string
 	}
 	d.ProducerIDExpiration = r.millis("producer.id.expiration.ms")
 	d.Cleaner = r.cleaner()
+	d.Scrub = Scrub{r.number("ottla.scrub.bytes.per.second"), r.millis("ottla.scrub.interval.ms")}
 	d.readListenerLimits()
 	return d, faults.orNil()
 }

@@ -14,6 +14,10 @@ var ottlaRows = []row{
 		"Files of logs kept open, over all partitions. Files open on use; the one used longest ago closes first. Connections take precedence where the system allows few descriptors (ulimit -n)."},
 	{"ottla.request.memory.bytes", Long, "268435456", atLeast(1 << 20), Medium, ReadOnly, Acts,
 		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more."},
+	{"ottla.scrub.bytes.per.second", Long, "4194304", atLeast(0), Medium, ClusterWide, Acts,
+		"How much of each log directory's sealed segments is read in a second, at most, to compare it with its checksums. It is read past the page cache. 0 switches the check off."},
+	{"ottla.scrub.interval.ms", Long, "604800000", atLeast(1), Medium, ClusterWide, Acts,
+		"Time between the beginnings of two such checks of a log directory. A check that takes longer is followed by the next at once; one that the node's stop interrupted goes on where it was."},
 }
 
 // ottlaTopicRows: topic keys of Ottla's own.

@@ -116,6 +116,16 @@ var (
 	MetadataSnapshotFailures = family(CounterKind, Things, "ottla_metadata_snapshot_failures_total", "Snapshots of the metadata that could not be written, or old ones that could not be removed; the log says why.")
 )
 
+// Damage: what was synced and is not what was written any more, and the search for it.
+var (
+	RottenOffsets      = family(GaugeKind, Things, "ottla_log_rotten_offsets", "Offsets of a partition that cannot be read because their bytes on the disk are not what was written. A partition without damage has no line.", "dir", "topic", "partition")
+	ScrubbedBytes      = family(CounterKind, Bytes, "ottla_scrub_bytes_total", "Bytes of sealed segments that were read and compared with their checksums in the background.", "dir")
+	ScrubbedSegments   = family(CounterKind, Things, "ottla_scrub_segments_total", "Sealed segments that were compared with their checksums in the background.", "dir")
+	ScrubErrors        = family(CounterKind, Things, "ottla_scrub_errors_total", "Segments that the disk could not read for the background check.", "dir")
+	ScrubLastSeconds   = family(GaugeKind, Seconds, "ottla_scrub_last_complete_timestamp_seconds", "When the last pass over all sealed segments of the log directory ended, in seconds since 1970; 0 when none ever did.", "dir")
+	ScrubProgressRatio = family(GaugeKind, Things, "ottla_scrub_progress_ratio", "How much of the present pass over the log directory is done, from 0 to 1; 1 while none runs.", "dir")
+)
+
 // Files and tail memory, of all log directories together but for what is unwritten.
 var (
 	OpenFiles           = family(GaugeKind, Things, "ottla_log_open_files", "Segment and index files that are open.")

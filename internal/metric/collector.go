@@ -22,6 +22,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, s := range c.r.lines() {
 		desc := prometheus.NewDesc(s.family.Name, s.family.Help, s.family.Labels, nil)
 		switch {
+		case s.each != nil:
+			s.each(func(value float64, labels ...string) {
+				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+			})
 		case s.function != nil && s.family.Kind == CounterKind:
 			out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, s.function(), s.labels...)
 		case s.function != nil:

@@ -29,6 +29,7 @@ type series struct {
 	histogram *Histogram
 	function  func() float64
 	snapshot  func() Snapshot
+	each      func(show func(value float64, labels ...string))
 }
 
 // NewRegistry returns an empty registry.
@@ -59,6 +60,15 @@ func (r *Registry) Histogram(f *Family, labels ...string) *Histogram {
 // GaugeFunc shows what function returns at each collection, in the family's shown unit. A second function for the same labels replaces the first.
 func (r *Registry) GaugeFunc(f *Family, function func() float64, labels ...string) {
 	r.function(f, GaugeKind, function, labels)
+}
+
+// GaugesFunc shows, at each collection, the values that each gives show, every one with the labels that it has at the moment: for what comes and goes. Their number must be
+// bounded by what is unusual.
+func (r *Registry) GaugesFunc(f *Family, each func(show func(value float64, labels ...string))) {
+	s := r.series(f, GaugeKind, make([]string, len(f.Labels)), func() *series { return &series{} })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.each = each
 }
 
 // CounterFunc is GaugeFunc for a number that only grows and that someone else counts already.

@@ -81,6 +81,7 @@ type Node struct {
 	logsDone   atomic.Int64
 	logsTotal  atomic.Int64
 	flushes    *flushes
+	scrubbers  atomic.Pointer[[]*scrubber]
 
 	mu struct {
 		sync.Mutex
@@ -161,6 +162,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.running.Go(n.flush)
 	n.running.Go(newCleaner(n).run)
 	n.running.Go(n.snapshots.run)
+	n.scrub()
 	return nil
 }
 

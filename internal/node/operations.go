@@ -54,7 +54,9 @@ func (n *Node) health() admin.Health {
 	}
 	h.ClusterID = n.clusterID
 	counts := map[string]int{}
+	rot := map[string][]admin.Rot{}
 	for p := range n.partitions.All() {
+		rot[p.Dir()] = append(rot[p.Dir()], rotOf(p)...)
 		h.Partitions.Total++
 		counts[p.Dir()]++
 		switch {
@@ -66,6 +68,8 @@ func (n *Node) health() admin.Health {
 	}
 	for _, d := range *dirs {
 		out := admin.Directory{Path: d.Path(), ID: d.ID().String(), Online: d.Err() == nil, Partitions: counts[d.Path()], FreeBytes: d.FreeBytes(), TotalBytes: d.TotalBytes()}
+		out.Rot = rot[d.Path()]
+		h.Problems = append(h.Problems, n.scrubbed(d, &out)...)
 		if err := d.Err(); err != nil {
 			out.Error = err.Error()
 			h.Problems = append(h.Problems, fmt.Sprintf("log directory %s is offline: repair or replace its disk, then restart the node", d.Path()))
@@ -112,6 +116,7 @@ func (n *Node) registerMetrics() {
 	for _, d := range n.dirs {
 		registerDir(m, d)
 	}
+	m.GaugesFunc(metric.RottenOffsets, n.rottenOffsets)
 	gauge(metric.OpenFiles, func() float64 { return float64(n.handles.Stats().Open) })
 	gauge(metric.OpenFilesLimit, func() float64 { return float64(n.handles.Stats().Limit) })
 	m.CounterFunc(metric.FileOpens, func() float64 { return float64(n.handles.Stats().Opens) })

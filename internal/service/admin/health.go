@@ -46,6 +46,20 @@ type Directory struct {
 	Partitions int    `json:"partitions"`
 	FreeBytes  int64  `json:"free_bytes"`
 	TotalBytes int64  `json:"total_bytes"`
+	// LastScrub is when all sealed segments were last compared with their checksums.
+	LastScrub *time.Time `json:"last_scrub,omitempty"`
+	Rot       []Rot      `json:"rot,omitempty"`
+}
+
+// Rot is a range of offsets that cannot be read, because the disk has not kept it.
+type Rot struct {
+	Topic       string `json:"topic"`
+	Partition   int32  `json:"partition"`
+	File        string `json:"file"`
+	Position    int64  `json:"position"`
+	FirstOffset int64  `json:"first_offset"`
+	LastOffset  int64  `json:"last_offset"`
+	Reason      string `json:"reason"`
 }
 
 // Partitions counts the replicas on a node.

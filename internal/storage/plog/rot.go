@@ -175,14 +175,27 @@ func (l *Log) markLocked(s *segment, ranges []RotRange) {
 	l.damagedAnywhere.Store(len(l.mu.rot) > 0)
 }
 
-// Rot lists the damaged ranges that are known, those that are deleted left out.
+// Rot lists the damaged ranges that are known, as far as they are not deleted.
 func (l *Log) Rot() []*RotError {
 	if !l.damagedAnywhere.Load() {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.mu.rot), func(x *RotError) bool { return x.To <= l.start.Load() })
+	start := l.start.Load()
+	var out []*RotError
+	for _, x := range l.mu.rot {
+		if x.To <= start {
+			continue
+		}
+		if x.From < start {
+			y := *x
+			y.From = start
+			x = &y
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // cutRotLocked forgets damage that was cut off.
