@@ -19,23 +19,23 @@ const (
 // offsets maps a log's name (topic-partition) to an offset.
 type offsets map[string]int64
 
-// encodeOffsets writes Kafka's checkpoint format, sorted by name so that equal contents are equal bytes.
+// encodeOffsets writes Kafka's checkpoint format with a checksum in every line, sorted by name so that equal contents are equal bytes.
 func encodeOffsets(o offsets) []byte {
 	names := make([]string, 0, len(o))
 	for name := range o {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	out := make([]byte, 0, 16+48*len(o))
+	out := make([]byte, 0, 16+64*len(o))
 	out = fmt.Appendf(out, "0\n%d\n", len(o))
 	for _, name := range names {
-		i := strings.LastIndexByte(name, '-')
+		i, from := strings.LastIndexByte(name, '-'), len(out)
 		out = append(out, name[:i]...)
 		out = append(out, ' ')
 		out = append(out, name[i+1:]...)
 		out = append(out, ' ')
 		out = strconv.AppendInt(out, o[name], 10)
-		out = append(out, '\n')
+		out = append(SealLine(out, from), '\n')
 	}
 	return out
 }
@@ -66,6 +66,10 @@ func parseOffsets(data []byte) (offsets, error) {
 		s, ok := line()
 		if !ok {
 			break
+		}
+		s, err := UnsealLine(s)
+		if err != nil {
+			return nil, err
 		}
 		f := strings.Split(s, " ")
 		if len(f) != 3 {

@@ -302,10 +302,7 @@ func (d *Dir) listLogs() error {
 
 func (d *Dir) loadCheckpoints() error {
 	d.recorded = map[string]bool{}
-	recovery, recoveryBytes, err := d.readOffsets(recoveryFile)
-	if err != nil {
-		return err
-	}
+	recovery, recoveryBytes, damaged := d.readOffsets(recoveryFile) // the manifest can stand in for it
 	starts, _, err := d.readOffsets(startFile)
 	if err != nil {
 		return err
@@ -332,10 +329,20 @@ func (d *Dir) loadCheckpoints() error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("read %s: %w", filepath.Join(d.path, manifestFile), err)
+	case damaged != nil:
+		m, err := ParseManifest(data)
+		if err != nil {
+			return damaged
+		}
+		d.logger.Warn("the manifest tells what is synced, and the damaged file is written anew with the next checkpoint", "directory", d.path, "error", damaged)
+		states, damaged = m.Entries, nil
 	default:
 		if states, err = parseManifest(data, d.recoverySum); err != nil {
 			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
 		}
+	}
+	if damaged != nil {
+		return damaged
 	}
 	for name, offset := range recovery {
 		d.recorded[name] = true
@@ -383,7 +390,7 @@ func (d *Dir) readOffsets(base string) (offsets, []byte, error) {
 	}
 	o, err := parseOffsets(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s is damaged (%w): restore it from a backup; without it records may return that were deleted, or a torn end be taken for good", name, err)
+		return nil, data, fmt.Errorf("%s is damaged (%w): restore it from a backup, or have `ottla log repair %s` make it anew; without it records may return that were deleted, or a torn end be taken for good", name, err, d.path)
 	}
 	return o, data, nil
 }

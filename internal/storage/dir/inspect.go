@@ -229,7 +229,7 @@ func (v *View) lookAtManifest(read func(string) ([]byte, bool, error), recovery 
 	switch {
 	case err != nil:
 		v.Problems[manifestFile] = err
-	case m.Fits(recovery):
+	case m.Fits(recovery), v.Problems[recoveryFile] != nil: // what cannot be read is nobody else's
 		v.Manifest = m
 	}
 	return nil

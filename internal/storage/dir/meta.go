@@ -44,6 +44,9 @@ func ReadMeta(fsys vfs.FS, path string) (Meta, error) {
 }
 
 func parseMeta(name string, data []byte) (Meta, error) {
+	if err := unsealProperties(data); err != nil {
+		return Meta{}, fmt.Errorf("%s is damaged: %w: restore the file from a backup", name, err)
+	}
 	properties := parseProperties(data)
 	m := Meta{ClusterID: properties["cluster.id"], NodeID: NoNodeID}
 	if v := properties["version"]; v != "1" {
@@ -70,7 +73,7 @@ func parseMeta(name string, data []byte) (Meta, error) {
 }
 
 func (m Meta) encode() []byte {
-	return fmt.Appendf(nil, "#\ncluster.id=%s\ndirectory.id=%s\nnode.id=%d\nversion=1\n", m.ClusterID, m.DirectoryID, m.NodeID)
+	return sealProperties(fmt.Sprintf("cluster.id=%s\ndirectory.id=%s\nnode.id=%d\nversion=1\n", m.ClusterID, m.DirectoryID, m.NodeID))
 }
 
 // parseProperties reads the subset of Java's properties that meta.properties uses: key=value lines and comments.

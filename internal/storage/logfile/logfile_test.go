@@ -209,7 +209,7 @@ func TestVerify(t *testing.T) {
 		"the topic's id is unreadable": {clean: true, harm: func(t *testing.T, m *vfs.Mem) {
 			change(t, m, filepath.Join(testDir, testLog, plog.IdentityFile), flip(2))
 		}, want: "damage damaged"},
-		"a checkpoint is unreadable": {clean: true, harm: func(t *testing.T, m *vfs.Mem) { change(t, m, filepath.Join(testDir, dir.RecoveryFile), flip(0)) }, want: "damage version"},
+		"a checkpoint is unreadable": {clean: true, harm: func(t *testing.T, m *vfs.Mem) { change(t, m, filepath.Join(testDir, dir.RecoveryFile), flip(0)) }, want: "hint version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mem := made(t, 60, x.clean)

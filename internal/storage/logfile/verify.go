@@ -65,8 +65,13 @@ func Verify(fsys vfs.FS, path string, running bool, logs ...string) (*Report, er
 	r := &Report{Path: path, Running: running, Findings: []Finding{}}
 	for _, name := range slices.Sorted(maps.Keys(view.Problems)) {
 		f := Finding{SeverityDamage, "", filepath.Join(path, name), 0, view.Problems[name].Error(), remedyRestore}
-		if name == dir.ManifestFile || name == dir.ReplicationFile {
+		switch {
+		case name == dir.ManifestFile, name == dir.ReplicationFile:
 			f.Severity, f.Remedy = SeverityHint, "nothing: the next start reads the logs from their files"
+		case name == dir.RecoveryFile && view.Manifest != nil:
+			f.Severity, f.Remedy = SeverityHint, "nothing: the manifest has what it says, and the next start writes it anew"
+		case name == dir.StartFile:
+			f.Remedy = "restore the file from a backup, or have `ottla log repair` make it anew: records may return that were deleted since the last checkpoint"
 		}
 		r.Findings = append(r.Findings, f)
 	}

@@ -68,9 +68,9 @@ func (c *checker) next(p []byte) error {
 
 // follows says what is wrong with a batch's offsets, which its CRC does not cover.
 func (c *checker) follows(b batch.Batch) string {
-	ok := b.BaseOffset() == c.expect || c.gaps && b.BaseOffset() > c.expect
+	ok := b.BaseOffset() == c.expect || c.gaps && b.BaseOffset() > c.expect && b.BaseOffset() < c.slice.end
 	if c.expect < 0 {
-		ok = b.BaseOffset() <= c.slice.first && c.slice.first <= b.LastOffset() || c.gaps && b.LastOffset() >= c.slice.first
+		ok = b.BaseOffset() <= c.slice.first && c.slice.first <= b.LastOffset() || c.gaps && b.LastOffset() >= c.slice.first && b.BaseOffset() < c.slice.end
 	}
 	if ok {
 		return ""

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/ottla/ottla/internal/storage/dir"
 )
 
 // epochFile is Kafka's file of leader epochs.
@@ -91,7 +93,9 @@ func (e epochs) cutStart(start int64) epochs {
 func (e epochs) encode() []byte {
 	out := fmt.Appendf(nil, "0\n%d\n", len(e))
 	for _, x := range e {
-		out = fmt.Appendf(out, "%d %d\n", x.epoch, x.start)
+		from := len(out)
+		out = fmt.Appendf(out, "%d %d", x.epoch, x.start)
+		out = append(dir.SealLine(out, from), '\n')
 	}
 	return out
 }
@@ -107,6 +111,10 @@ func parseEpochs(data []byte) (epochs, error) {
 	}
 	var out epochs
 	for _, line := range lines[2:] {
+		line, err := dir.UnsealLine(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", epochFile, err)
+		}
 		a, b, ok := strings.Cut(line, " ")
 		epoch, err1 := strconv.ParseInt(a, 10, 32)
 		start, err2 := strconv.ParseInt(b, 10, 64)

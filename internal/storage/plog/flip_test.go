@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -35,9 +36,35 @@ func TestFlippedBitsOfEveryKindOfFile(t *testing.T) {
 		"journal":        filepath.Join(testDir, "ottla.journal"),
 		"recovery point": filepath.Join(testDir, "recovery-point-offset-checkpoint"),
 		"high watermark": filepath.Join(testDir, "replication-offset-checkpoint"),
+		"log start":      filepath.Join(testDir, "log-start-offset-checkpoint"),
+		"cleaned":        filepath.Join(testDir, "cleaner-offset-checkpoint"),
+		"meta":           filepath.Join(testDir, "meta.properties"),
 		"format":         filepath.Join(testDir, "ottla.format"),
+		"scrub":          filepath.Join(testDir, dir.ScrubFile),
+
+		"recovery point, no manifest": filepath.Join(testDir, "recovery-point-offset-checkpoint"),
+		"log start, no manifest":      filepath.Join(testDir, "log-start-offset-checkpoint"),
+		"leader epochs, no manifest":  in(epochFile),
+		"identity, no manifest":       in(identityFile),
+		"snapshot, no manifest":       in(newestOf(t, mem, snapshotSuffix)),
+		"index, no manifest":          in(fileName(0, indexSuffix)),
+		"time index, no manifest":     in(fileName(0, timeIndexSuffix)),
+		"segment, no manifest":        in(fileName(0, logSuffix)),
 	} {
 		t.Run(kind, func(t *testing.T) {
+			mem := mem
+			if strings.HasSuffix(kind, "no manifest") {
+				mem = mem.Crash(vfs.KeepUnsynced)
+				if err := mem.Remove(filepath.Join(testDir, "ottla.manifest")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if kind == "cleaned" { // it makes gaps of offsets possible, and then less of a segment can be told
+				mem = mem.Crash(vfs.KeepUnsynced)
+				if err := writeFile(mem, name, "0\n1\n"+string(dir.SealLine([]byte(testName[:5]+" 0 6"), 0))+"\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
 			info, err := mem.Stat(name)
 			if err != nil {
 				t.Fatal(err)
@@ -76,6 +103,14 @@ func keptByAKill(t *testing.T) (*vfs.Mem, []batch.Batch) {
 		want = append(want, b)
 		x.sync(t)
 	}
+	if err := x.SetStartOffset(want[2].BaseOffset()); err != nil {
+		t.Fatal(err)
+	}
+	x.wait(t, "start on disk", func() bool { return x.DurableStartOffset() == want[2].BaseOffset() })
+	want = want[2:]
+	if err := x.d.WriteScrub(dir.Scrub{BeganMs: 1, CompletedMs: 2, Log: testName, Segment: 5}); err != nil {
+		t.Fatal(err)
+	}
 	if x.SegmentCount() < 3 || x.d.Stats().JournalSyncs.Load() == 0 {
 		t.Fatal("too few segments, or no journal: not a test")
 	}
@@ -83,6 +118,15 @@ func keptByAKill(t *testing.T) (*vfs.Mem, []batch.Batch) {
 		t.Fatal(err)
 	}
 	return mem.Crash(vfs.KeepUnsynced), want
+}
+
+func writeFile(fsys vfs.FS, name, text string) error {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(text), 0)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func newestOf(t *testing.T, fsys vfs.FS, suffix string) string {
@@ -150,7 +194,7 @@ func flipped(image *vfs.Mem, want []batch.Batch) (noticed bool, err error) {
 	if noticed {
 		return true, nil
 	}
-	if x.StartOffset() != 0 || x.EndOffset() != want[len(want)-1].NextOffset() {
+	if x.StartOffset() != want[0].BaseOffset() || x.EndOffset() != want[len(want)-1].NextOffset() {
 		return false, fmt.Errorf("the log has offsets %d to %d", x.StartOffset(), x.EndOffset())
 	}
 	for _, b := range want {

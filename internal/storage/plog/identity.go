@@ -3,6 +3,7 @@ package plog
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -38,14 +39,25 @@ func (l *Log) writeIdentity(r *dir.Round) (err error) {
 }
 
 func encodeIdentity(id model.TopicID) []byte {
-	return []byte("version: 0\ntopic_id: " + id.String())
+	body := "version: 0\ntopic_id: " + id.String() + "\n"
+	return fmt.Appendf(nil, "%s%s%08x", body, identitySeal, crc32.Checksum([]byte(body), castagnoli))
 }
+
+// identitySeal begins the line in which a partition.metadata of ours has the checksum of the lines before. Kafka reads two lines, and writes no more.
+const identitySeal = "ottla_crc32c: "
 
 func parseIdentity(data []byte) (model.TopicID, error) {
 	if strings.Trim(string(data), "\x00") == "" {
 		return model.TopicID{}, errTorn
 	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	body, sum, sealed := strings.Cut(string(data), "\n"+identitySeal)
+	if sealed && sum != fmt.Sprintf("%08x", crc32.Checksum([]byte(body+"\n"), castagnoli)) {
+		return model.TopicID{}, fmt.Errorf("%s is damaged: it is not what was written, its checksum differs", identityFile)
+	}
+	lines := strings.Split(strings.TrimSpace(body), "\n")
+	if len(lines) > 2 {
+		return model.TopicID{}, fmt.Errorf("%s is damaged: its third line is %q", identityFile, lines[2])
+	}
 	if len(lines) < 2 || lines[0] != "version: 0" {
 		return model.TopicID{}, fmt.Errorf("%s is damaged: its first line is %q, want \"version: 0\"", identityFile, lines[0])
 	}
