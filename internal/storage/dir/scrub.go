@@ -52,7 +52,7 @@ func ParseScrub(data []byte) (*Scrub, error) {
 
 // ReadScrub reads what the directory at path remembers; the zero value when it remembers nothing that can be used.
 func ReadScrub(fsys vfs.FS, path string) (Scrub, error) {
-	data, err := readFile(fsys, filepath.Join(path, ScrubFile))
+	data, err := vfs.ReadSmall(fsys, filepath.Join(path, ScrubFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Scrub{}, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
 // RotRange is a piece of a segment's file that is not what was written, and the offsets that stood there.
@@ -92,7 +93,7 @@ func (s *surveyor) view(at int64, n int) ([]byte, error) {
 	if at < s.from || at+int64(n) > s.from+int64(s.have) {
 		want := int(min(int64(len(s.buf)), s.size-at))
 		s.from, s.have = at, 0
-		if err := readFull(s.file, s.buf[:want], at); err != nil {
+		if err := vfs.ReadFull(s.file, s.buf[:want], at); err != nil {
 			return nil, err
 		}
 		s.have = want
