@@ -19,8 +19,8 @@ import (
 )
 
 func (s *shell) logCommand() *cobra.Command {
-	return family("log", "Look at the files of a log directory, check and recover them, without a node",
-		s.logDumpCommand(), s.logCatCommand(), s.logVerifyCommand(), s.logRecoverCommand())
+	return family("log", "Look at the files of a log directory, check, recover and repair them, without a node",
+		s.logDumpCommand(), s.logCatCommand(), s.logVerifyCommand(), s.logRecoverCommand(), s.logRepairCommand())
 }
 
 // entryWriter writes entries as lines of text or of JSON.

@@ -182,6 +182,13 @@ func (c *logCheck) run() error {
 		}
 	}
 	slices.Sort(bases)
+	if c.state != nil {
+		for i, s := range c.state.Segments {
+			if i+1 < len(c.state.Segments) && !slices.Contains(bases, s.Base) && c.state.Segments[i+1].Base > c.start {
+				c.find(SeverityDamage, plog.FileName(s.Base, plog.LogSuffix), 0, remedyRestore, "the segment is missing")
+			}
+		}
+	}
 	if len(bases) > 0 && bases[0] > c.start && bases[0] > 0 && c.point > c.start {
 		c.find(SeverityDamage, plog.FileName(bases[0], plog.LogSuffix), 0, remedyRestore, "the log begins at offset %d, and this is its first segment", c.start)
 	}

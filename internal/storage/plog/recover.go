@@ -316,6 +316,18 @@ func (r *recovery) cut(end mark, rest segmentList, s *segment, reason string) er
 	}
 	l.dir.Logger().Warn("the log's end was not complete when the node stopped: it is cut, and what is cut kept aside; nothing of it was acknowledged",
 		"log", l.name, "directory", l.dir.Path(), "end", end.offset, "segment", end.base, "position", end.at, "reason", reason)
+	// From the end on, so that a crash in between leaves no hole: where compaction leaves gaps, what is behind one would be believed.
+	for _, x := range slices.Backward(rest) {
+		if err := r.setSegmentAside(x); err != nil {
+			return err
+		}
+		if err := l.dir.FS().SyncDir(l.path); err != nil {
+			l.dir.Offline(err)
+			return err
+		}
+	}
+	kept := len(r.list) - len(rest)
+	r.list = r.list[:kept:kept]
 	if s != nil {
 		if size := r.files.sizes[fileName(s.base, logSuffix)]; size > end.at {
 			if err := r.setAside(s, end.at, size); err != nil {
@@ -323,13 +335,6 @@ func (r *recovery) cut(end mark, rest segmentList, s *segment, reason string) er
 			}
 		}
 	}
-	for _, x := range rest {
-		if err := r.setSegmentAside(x); err != nil {
-			return err
-		}
-	}
-	kept := len(r.list) - len(rest)
-	r.list = r.list[:kept:kept]
 	if err := l.dir.FS().SyncDir(l.path); err != nil {
 		l.dir.Offline(err)
 		return err

@@ -47,7 +47,7 @@ func (r *recovery) passOver(v *verifier, i int, at, size int64, reason string) (
 	if err != nil || !found && last {
 		return 0, false, err
 	}
-	r.mark(v.segment, RotRange{at, next, v.expect, base, reason})
+	r.mark(v.segment, RotRange{at, next, v.expect, base, reason, v.epoch})
 	v.expect = base
 	return next, true, nil
 }
@@ -61,7 +61,7 @@ func (r *recovery) missing(end mark, base int64) bool {
 	if i < 0 || r.list[i].base != end.base {
 		return false
 	}
-	r.mark(r.list[i], RotRange{end.at, end.at, end.offset, base, "the segments behind are missing"})
+	r.mark(r.list[i], RotRange{end.at, end.at, end.offset, base, "the segments behind are missing", 0})
 	return true
 }
 
@@ -73,7 +73,7 @@ func (r *recovery) mark(s *segment, x RotRange) {
 	var ranges []RotRange
 	for _, old := range l.mu.rot {
 		if old.Segment == s.base {
-			ranges = append(ranges, RotRange{old.Position, old.Until, old.From, old.To, old.Detail})
+			ranges = append(ranges, RotRange{old.Position, old.Until, old.From, old.To, old.Detail, 0})
 		}
 	}
 	l.markLocked(s, append(ranges, x))

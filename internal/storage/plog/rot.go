@@ -154,6 +154,7 @@ func (l *Log) survey(s *segment, size int64, o SurveyOptions, through func(name 
 	if err != nil {
 		return found, err
 	}
+	o.Size = size
 	return Survey(f, min(size, have), o)
 }
 
@@ -169,9 +170,7 @@ func (l *Log) markLocked(s *segment, ranges []RotRange) {
 		marks = append(marks, e)
 	}
 	l.mu.rot = slices.DeleteFunc(l.mu.rot, func(x *RotError) bool { return x.Segment == s.base })
-	for _, e := range marks[:min(len(marks), max(0, maxRot-len(l.mu.rot)))] {
-		l.mu.rot = append(l.mu.rot, e)
-	}
+	l.mu.rot = append(l.mu.rot, marks[:min(len(marks), max(0, maxRot-len(l.mu.rot)))]...)
 	l.damagedAnywhere.Store(len(l.mu.rot) > 0)
 }
 

@@ -16,13 +16,19 @@ type RotRange struct {
 	Position, Until int64 // in the file; equal where bytes are missing
 	From, To        int64 // equal where no offset is concerned
 	Detail          string
+	Epoch           int32 // leader epoch of the sound batch before
 }
 
 // SurveyOptions are what is known of a segment.
 type SurveyOptions struct {
 	Base int64 // the first offset that it can have
 	End  int64 // the offset after its last one
+	Open bool  // more may follow behind End; it is not looked at
 	Gaps bool  // compaction may have left gaps of offsets
+	// Size is how many bytes the segment must have, when that is known: else, with gaps, nobody can tell that its end is missing.
+	Size int64
+	// Epoch is the leader epoch at the segment's beginning.
+	Epoch int32
 }
 
 // Surveyed is what a look at every byte of a segment found.
@@ -30,15 +36,16 @@ type Surveyed struct {
 	Rot     []RotRange // by position
 	Batches int64
 	Bytes   int64 // of sound batches
+	Epoch   int32 // leader epoch of the last of them
 }
 
 // Survey reads the first size bytes of a segment and compares every batch with its checksum and its place. Where that fails it looks for the place from which the segment
 // is sound again. Memory is one window, whatever the file claims. An error is one of the disk.
 func Survey(f io.ReaderAt, size int64, o SurveyOptions) (Surveyed, error) {
 	s := &surveyor{file: f, size: size, gaps: o.Gaps, buf: make([]byte, surveyWindow)}
-	var out Surveyed
+	out := Surveyed{Epoch: o.Epoch}
 	at, expect := int64(0), o.Base
-	for at < size {
+	for at < size && (!o.Open || expect < o.End) {
 		b, bad, err := s.sound(at)
 		if err != nil {
 			return out, err
@@ -46,23 +53,24 @@ func Survey(f io.ReaderAt, size int64, o SurveyOptions) (Surveyed, error) {
 		if bad == "" {
 			bad = s.follows(b, expect)
 		}
-		if bad == "" && b.LastOffset() >= o.End {
+		if bad == "" && b.LastOffset() >= o.End && !o.Open {
 			bad = fmt.Sprintf("a batch ends at offset %d and the segment at %d", b.LastOffset(), o.End)
 		}
 		if bad == "" {
 			out.Batches, out.Bytes = out.Batches+1, out.Bytes+int64(b.Size())
 			at, expect = at+int64(b.Size()), b.NextOffset()
+			out.Epoch = max(out.Epoch, b.PartitionLeaderEpoch())
 			continue
 		}
 		next, base, _, err := s.resume(at, expect, o.End)
 		if err != nil {
 			return out, err
 		}
-		out.Rot = append(out.Rot, RotRange{at, next, expect, base, bad})
+		out.Rot = append(out.Rot, RotRange{at, next, expect, base, bad, out.Epoch})
 		at, expect = next, base
 	}
-	if expect < o.End && !o.Gaps {
-		out.Rot = append(out.Rot, RotRange{size, size, expect, o.End, "the segment ends there"})
+	if expect < o.End && (!o.Gaps || o.Open || size < o.Size) {
+		out.Rot = append(out.Rot, RotRange{size, size, expect, o.End, "the segment ends there", out.Epoch})
 	}
 	return out, nil
 }
