@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -182,6 +183,9 @@ func (s *shell) showReport(r *logfile.Report) error {
 	}
 	if err := s.show(r, t, fmt.Sprintf("%s (%s): %s, %s, %s, %d bytes: all sound.", r.Path, state, count(r.Logs, "log"), count(r.Segments, "segment"), count(r.Batches, "batch"), r.Bytes)); err != nil {
 		return err
+	}
+	if x := r.Scrub; x != nil && x.CompletedMs > 0 {
+		s.notef("ottla: the node's own check of the sealed segments last ended %s; it remembers %s", time.UnixMilli(x.CompletedMs).UTC().Format(time.RFC3339), count(len(x.Rot), "damaged range"))
 	}
 	if r.Damaged() {
 		return errReported

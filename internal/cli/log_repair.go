@@ -65,7 +65,7 @@ func (s *shell) repair(path string, o logfile.RepairOptions) error {
 	if done == nil {
 		return err
 	}
-	t := newTable("FILE", "BYTES", "OFFSETS", "PROBLEM", "WHAT IS DONE", "OFFSETS LOST", "KEPT IN")
+	t := newTable("FILE", "BYTE", "OFFSETS", "PROBLEM", "WHAT IS DONE", "OFFSETS LOST", "KEPT IN")
 	if done.Recover {
 		t.add(path, "", "", "not closed cleanly", "recover it", "", "")
 	}
@@ -80,7 +80,7 @@ func (s *shell) repair(path string, o logfile.RepairOptions) error {
 		case logfile.CutRot:
 			what, lost = "end the log there", number(r.Lost)
 		}
-		t.add(r.File, fmt.Sprintf("%d to %d", r.Position, r.Until), fmt.Sprintf("%d to %d", r.From, r.To-1), r.Reason, what, lost, kept(r.Kept))
+		t.add(r.File, fmt.Sprintf("%d, %d bytes", r.Position, r.Until-r.Position), fmt.Sprintf("%d to %d", r.From, r.To-1), r.Reason, what, lost, kept(r.Kept))
 	}
 	if shown := s.show(done, t, path+" needs nothing."); shown != nil {
 		return shown

@@ -42,6 +42,8 @@ type Report struct {
 	Batches  int64     `json:"batches"`
 	Bytes    int64     `json:"bytes"`
 	Findings []Finding `json:"findings"`
+	// Scrub is what the node's own check in the background remembers, nil when it never ran.
+	Scrub *dir.Scrub `json:"scrub,omitempty"`
 }
 
 // Damaged tells whether anything that was acknowledged is not as it was written.
@@ -51,6 +53,7 @@ func (r *Report) Damaged() bool {
 
 const (
 	remedyRestore = "restore the file from a replica or a backup"
+	remedyGiveUp  = "restore the file from a replica or a backup, or give up what is damaged with `ottla log repair`"
 	remedyStart   = "nothing: the next start cuts it and keeps it aside; nothing of it was acknowledged"
 	remedyHint    = "nothing: it is made anew when it is needed"
 )
@@ -63,6 +66,11 @@ func Verify(fsys vfs.FS, path string, running bool, logs ...string) (*Report, er
 		return nil, err
 	}
 	r := &Report{Path: path, Running: running, Findings: []Finding{}}
+	if s, err := dir.ReadScrub(fsys, path); err != nil {
+		return nil, err
+	} else if s.BeganMs > 0 {
+		r.Scrub = &s
+	}
 	for _, name := range slices.Sorted(maps.Keys(view.Problems)) {
 		f := Finding{SeverityDamage, "", filepath.Join(path, name), 0, view.Problems[name].Error(), remedyRestore}
 		switch {
@@ -185,15 +193,15 @@ func (c *logCheck) run() error {
 	if c.state != nil {
 		for i, s := range c.state.Segments {
 			if i+1 < len(c.state.Segments) && !slices.Contains(bases, s.Base) && c.state.Segments[i+1].Base > c.start {
-				c.find(SeverityDamage, plog.FileName(s.Base, plog.LogSuffix), 0, remedyRestore, "the segment is missing")
+				c.find(SeverityDamage, plog.FileName(s.Base, plog.LogSuffix), 0, remedyGiveUp, "the segment is missing")
 			}
 		}
 	}
 	if len(bases) > 0 && bases[0] > c.start && bases[0] > 0 && c.point > c.start {
-		c.find(SeverityDamage, plog.FileName(bases[0], plog.LogSuffix), 0, remedyRestore, "the log begins at offset %d, and this is its first segment", c.start)
+		c.find(SeverityDamage, plog.FileName(bases[0], plog.LogSuffix), 0, remedyGiveUp, "the log begins at offset %d, and this is its first segment", c.start)
 	}
 	if len(bases) == 0 && c.point > c.start {
-		c.find(SeverityDamage, "", 0, remedyRestore, "the log was synced up to offset %d and has no segments", c.point)
+		c.find(SeverityDamage, "", 0, remedyGiveUp, "the log was synced up to offset %d and has no segments", c.point)
 	}
 	expect, epoch := int64(-1), int32(-1)
 	for i, base := range bases {
@@ -202,7 +210,7 @@ func (c *logCheck) run() error {
 		}
 	}
 	if expect >= 0 && expect < c.point && !slices.ContainsFunc(c.findings, func(f Finding) bool { return f.Severity == SeverityDamage }) {
-		c.find(SeverityDamage, plog.FileName(bases[len(bases)-1], plog.LogSuffix), sizes[bases[len(bases)-1]], remedyRestore, "the log ends at offset %d and was synced up to %d", expect, c.point)
+		c.find(SeverityDamage, plog.FileName(bases[len(bases)-1], plog.LogSuffix), sizes[bases[len(bases)-1]], remedyGiveUp, "the log ends at offset %d and was synced up to %d", expect, c.point)
 	}
 	if err := c.checkpoints(entries); err != nil {
 		return err
@@ -226,7 +234,7 @@ func (c *logCheck) segment(base int64, last bool, expect int64, epoch int32) (in
 		c.find(c.severity(base), name, 0, c.remedy(base), "the segment begins at offset %d and the one before it ends at %d", base, expect)
 	}
 	if s := c.stored(base); s != nil && !last && size != s.Size && c.state.Segments[len(c.state.Segments)-1].Base != base {
-		c.find(SeverityDamage, name, min(size, s.Size), remedyRestore, "the segment has %d bytes, the manifest says %d", size, s.Size)
+		c.find(SeverityDamage, name, min(size, s.Size), remedyGiveUp, "the segment has %d bytes, the manifest says %d", size, s.Size)
 	}
 	index := c.index(base)
 	s := newScanner(f, 0, size)
@@ -275,7 +283,7 @@ func (c *logCheck) severity(offset int64) Severity {
 
 func (c *logCheck) remedy(offset int64) string {
 	if offset < c.point {
-		return remedyRestore
+		return remedyGiveUp
 	}
 	return remedyStart
 }

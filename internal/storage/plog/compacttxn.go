@@ -136,7 +136,7 @@ func (p *pass) scanTxns(add func(abortedTxn)) error {
 			return nil
 		}
 		err := p.held(s, func(size int64) error {
-			return p.log.walk(s, 0, size, func(b batch.Batch, _ int64) bool {
+			return p.log.walkSound(s, 0, size, func(b batch.Batch, _ int64) bool {
 				beyond := b.BaseOffset() >= p.dirty.FirstUncleanable
 				if beyond && len(open) == 0 {
 					return false

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -293,5 +294,39 @@ func TestSurveySegment(t *testing.T) {
 	}
 	if out, err := readOne(x, sick.b); err != nil || !bytes.Equal(out, sick.b) {
 		t.Fatal(err)
+	}
+}
+
+// A cleaning that meets rot fails and changes nothing; only what has rotted is marked.
+func TestCleaningMeetsRot(t *testing.T) {
+	mem := vfs.NewMem()
+	x := openOn(t, mem, dir.Options{}, compactConfig())
+	if _, err := overwriteKeys(x, rand.New(rand.NewPCG(1, 1)), 60, 10, nil); err != nil {
+		t.Fatal(err)
+	}
+	x.sync(t)
+	want, err := x.all(0, x.EndOffset(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeDir(t, x)
+	all := spots(t, mem, want)
+	sick := all[5]
+	if sick.at == 0 || all[6].base != sick.base {
+		t.Fatal("not in the middle of a segment")
+	}
+	flip(t, mem, logFile(sick.base), sick.at+70)
+	x = openOn(t, mem, dir.Options{}, compactConfig())
+	if _, err := x.cleanNow(testNow); !errors.Is(err, model.CorruptMessage) {
+		t.Fatalf("cleaning over rot: %v", err)
+	}
+	if rot := x.Rot(); len(rot) != 1 || rot[0].From != sick.b.BaseOffset() || rot[0].To != sick.b.NextOffset() {
+		t.Fatalf("marked: %v", rot)
+	}
+	for _, s := range all {
+		out, err := readOne(x, s.b)
+		if lost := s.at == sick.at && s.base == sick.base; lost != errors.Is(err, model.CorruptMessage) || !lost && !bytes.HasPrefix(out, s.b) {
+			t.Fatalf("offset %d: %v", s.b.BaseOffset(), err)
+		}
 	}
 }
