@@ -218,3 +218,42 @@ func FuzzIndexFiles(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSurvey: whatever a segment's file holds, a survey ends, and what it tells are ranges of the file in order, between which the batches are sound.
+func FuzzSurvey(f *testing.F) {
+	mem, _ := filled(f, 12)
+	data, err := vfs.ReadSmall(mem, logFile(0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data, int64(20))
+	for _, at := range []int{3, 11, 16, 40, 100, len(data) / 2} {
+		harmed := slices.Clone(data)
+		harmed[at] ^= 0x10
+		f.Add(harmed, int64(20))
+	}
+	f.Add(append(make([]byte, 100), data...), int64(1)<<60)
+	f.Fuzz(func(t *testing.T, data []byte, end int64) {
+		if end < 0 || end > 1<<62 {
+			return
+		}
+		for _, o := range []SurveyOptions{{End: end}, {End: end, Gaps: true}, {End: end, Open: true}} {
+			var found Surveyed
+			var err error
+			cost.Within(t, cost.Parsing(len(data)+surveyWindow), func() { found, err = Survey(bytes.NewReader(data), int64(len(data)), o) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, offset, rotten := int64(0), int64(0), int64(0)
+			for _, r := range found.Rot {
+				if r.Position < at || r.Until < r.Position || r.Until > int64(len(data)) || r.From < offset || r.To < r.From || r.To > max(end, r.From) || r.Detail == "" {
+					t.Fatalf("%+v in %d bytes up to offset %d", found.Rot, len(data), end)
+				}
+				at, offset, rotten = r.Until, r.To, rotten+r.Until-r.Position
+			}
+			if !o.Open && found.Bytes+rotten != int64(len(data)) {
+				t.Fatalf("%d bytes are sound and %d are not, of %d: %+v", found.Bytes, rotten, len(data), found.Rot)
+			}
+		}
+	})
+}

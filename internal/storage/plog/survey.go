@@ -81,8 +81,9 @@ const (
 	// chainEnough is how far batches must follow one another behind damage before they are believed, when neither the end of the file nor the last offset comes before:
 	// what a record's value can hold of a batch's image is less.
 	chainEnough = 64 << 20
-	// resumeEffort bounds the search behind one damaged place to this many times the file's size.
+	// resumeEffort bounds the search behind one damaged place: so many times the file's size are looked at, or leastEffort bytes.
 	resumeEffort = 8
+	leastEffort  = 64 << 20
 )
 
 // surveyor looks at the bytes of a segment's file. It believes none of them.
@@ -188,7 +189,7 @@ func (s *surveyor) resume(at, expect, end int64) (next, base int64, found bool, 
 // no reason to believe it.
 func (s *surveyor) search(at, expect, end int64) (next, base int64, found bool, err error) {
 	doomed := int64(-1) // the next batch of a chain that was found to break
-	effort := s.size * resumeEffort
+	effort := max(s.size*resumeEffort, leastEffort)
 	for ; at+batch.HeaderSize <= s.size && effort > 0; at++ {
 		w, err := s.view(at, batch.HeaderSize)
 		if err != nil {
@@ -214,7 +215,11 @@ func (s *surveyor) search(at, expect, end int64) (next, base int64, found bool, 
 				continue
 			}
 		}
-		b, bad, err := s.sound(at)
+		b, bad, err := s.header(at)
+		if err == nil && bad == "" {
+			effort -= int64(b.Size()) + min(surveyWindow, s.size)
+			b, bad, err = s.sound(at)
+		}
 		if err != nil {
 			return 0, 0, false, err
 		}
