@@ -81,6 +81,16 @@ func commitAt(t *testing.T, c *raw.Conn, version int16, m joined, topic string, 
 // committed fetches the committed offset of partition 0.
 func committed(t *testing.T, c *raw.Conn, group, topic string) kmsg.OffsetFetchResponseGroupTopicPartition {
 	t.Helper()
+	g := fetchCommitted(t, c, group, topic)
+	if g.ErrorCode != 0 || len(g.Topics) != 1 {
+		t.Fatalf("offset fetch of %s: %+v", group, g)
+	}
+	return g.Topics[0].Partitions[0]
+}
+
+// fetchCommitted asks for a group's offset and returns the answer whatever it says.
+func fetchCommitted(t *testing.T, c *raw.Conn, group, topic string) kmsg.OffsetFetchResponseGroup {
+	t.Helper()
 	req := kmsg.NewPtrOffsetFetchRequest()
 	g := kmsg.NewOffsetFetchRequestGroup()
 	g.Group = group
@@ -88,11 +98,7 @@ func committed(t *testing.T, c *raw.Conn, group, topic string) kmsg.OffsetFetchR
 	one.Topic, one.Partitions = topic, []int32{0}
 	g.Topics = append(g.Topics, one)
 	req.Groups = append(req.Groups, g)
-	resp := request[*kmsg.OffsetFetchResponse](t, c, 9, req)
-	if resp.Groups[0].ErrorCode != 0 || len(resp.Groups[0].Topics) != 1 {
-		t.Fatalf("offset fetch of %s: %+v", group, resp.Groups[0])
-	}
-	return resp.Groups[0].Topics[0].Partitions[0]
+	return request[*kmsg.OffsetFetchResponse](t, c, 9, req).Groups[0]
 }
 
 // lone is a consumer that assigns itself.

@@ -72,7 +72,14 @@ func TestDeletedTopicsReachBusyCoordinators(t *testing.T) {
 			run()
 		}
 		<-slow.shard.Ready()
-		eventually(t, "the offset of the deleted topic is removed", func() bool { return committed(t, c, "g", "gone").Offset == -1 })
+		eventually(t, "the offset of the deleted topic is removed", func() bool {
+			g := fetchCommitted(t, c, "g", "gone")
+			if model.ErrorCode(g.ErrorCode) == model.CoordinatorLoadInProgress { // it answers once it has seen its log's end committed
+				return false
+			}
+			code(t, "offset fetch", g.ErrorCode, model.None)
+			return g.Topics[0].Partitions[0].Offset == -1
+		})
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
