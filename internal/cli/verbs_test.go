@@ -72,7 +72,7 @@ func TestVerbs(t *testing.T) {
 			return masked(strings.ReplaceAll(b.String(), dir, "$DIR"))
 		})
 	})
-	elsewhere := []string{"ottla serve", "ottla completion", "ottla version", "ottla log recover"} // their tests start and stop nodes, or have no node
+	elsewhere := []string{"ottla serve", "ottla completion", "ottla version", "ottla log recover", "ottla log repair"} // their tests start and stop nodes, or have no node
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
