@@ -94,6 +94,10 @@ func (d *Dir) finalRound() error {
 		l.Log.(Closer).BeginClose()
 	}
 	d.round.final = true
+	for _, l := range d.stalled { // each gets its last try now
+		l.member.stalled = false
+	}
+	d.stalled = nil
 	d.writeBack(len(logs))
 	d.commitAll(logs)
 	if err := d.Err(); err != nil {

@@ -198,7 +198,7 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 			return err
 		}
 	}
-	if err := d.begin(r, logs); err != nil {
+	if err := d.begin(r, logs, unprepared == nil); err != nil {
 		return err
 	}
 	for i, l := range logs {
@@ -218,9 +218,13 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	return nil
 }
 
-// begin has new logs make their identities, which are synced together.
-func (d *Dir) begin(r *Round, logs []dirtyLog) error {
-	for _, l := range logs {
+// begin has new logs make their identities, which are synced together. Those that need something on disk before do not, when it is not there: a log that takes the name of a deleted one
+// would be taken for that one by the next start.
+func (d *Dir) begin(r *Round, logs []dirtyLog, prepared bool) error {
+	for i, l := range logs {
+		if d.needy[i] && !prepared {
+			continue
+		}
 		if err := l.Begin(r); err != nil && !NoSpace(err) {
 			return fmt.Errorf("log %s: %w", l.Name(), err)
 		}

@@ -74,6 +74,8 @@ type reel struct {
 		sync.Mutex
 		appended, written, staged, synced int64
 		start, durableStart, stagedStart  int64
+		filedStart                        int64
+		filedNeeds                        Needs
 		needs                             Needs // asked for in the next round
 		needed                            Needs // in the present one
 		unlocked                          int   // callbacks that found no lock held
@@ -301,7 +303,7 @@ func (x *reel) Checkpoint(_ *Round, needs Needs, e *Entry) {
 	defer x.enter("Checkpoint")()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.mu.stagedStart = x.mu.start
+	x.mu.filedStart, x.mu.filedNeeds = x.mu.start, needs
 	if x.mu.start > 0 {
 		e.StartOffset = x.mu.start
 	}
@@ -311,6 +313,15 @@ func (x *reel) Checkpoint(_ *Round, needs Needs, e *Entry) {
 	e.RecoveryPoint, e.HighWatermark = x.mu.synced, x.mu.synced
 	if needs&NeedRecovery != 0 {
 		e.State = fmt.Appendf(nil, "%s at %d", x.name, x.mu.synced)
+	}
+}
+
+func (x *reel) Checkpointed() {
+	defer x.enter("Checkpointed")()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.mu.filedNeeds&(NeedStart|NeedRecovery) != 0 {
+		x.mu.stagedStart = x.mu.filedStart
 	}
 }
 

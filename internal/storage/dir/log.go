@@ -25,6 +25,8 @@ type Log interface {
 	Settle(err error)
 	// Checkpoint fills in what is synced now; the State only when needs has NeedRecovery. It may write hints through r.
 	Checkpoint(r *Round, needs Needs, e *Entry)
+	// Checkpointed is called when what the last Checkpoint filled in is on disk. Before, and when it never comes, the disk has what an earlier one filled in, or this, or some of both.
+	Checkpointed()
 	// Fail is called once when the directory goes offline. No lock is held.
 	Fail(err error)
 }

@@ -38,6 +38,7 @@ type Memory struct {
 		sync.Mutex
 		total   int64 // bytes in all chunks, free ones included
 		pinned  int64 // bytes in chunks that a reader holds
+		listed  int64 // bytes in chunks that may be asked for
 		free    [len(chunkSizes)][]*Chunk
 		oldest  *Chunk // evictable chunks, oldest first
 		newest  *Chunk
@@ -185,6 +186,7 @@ func (c *Chunk) Evictable(owner ChunkOwner) {
 	m.mu.Lock()
 	if !c.listed && c.Owner == owner {
 		c.listed = true
+		m.mu.listed += int64(len(c.Buf))
 		c.prev = m.mu.newest
 		if c.prev != nil {
 			c.prev.next = c
@@ -230,6 +232,7 @@ func (m *Memory) unlistLocked(c *Chunk) {
 		m.mu.newest = c.prev
 	}
 	c.prev, c.next, c.listed = nil, nil, false
+	m.mu.listed -= int64(len(c.Buf))
 }
 
 // Pin reserves a chunk for a reader. It refuses, unless forced, when readers hold half of the budget: then the file serves.
@@ -265,11 +268,12 @@ func release(waiters []chan struct{}) {
 	}
 }
 
-// Wait returns when there may be room again, or with the context's error.
-func (s *Share) Wait(ctx context.Context) error {
+// Wait returns when there may be room for so many bytes of chunks again, or with the context's error. Whoever was refused must ask for all that he needs: a batch that takes two chunks
+// gives the first back when there is no second, and must not be told that there is one.
+func (s *Share) Wait(ctx context.Context, bytes int64) error {
 	m := s.memory
 	m.mu.Lock()
-	if s.unwritten < s.limitLocked() && m.roomLocked() {
+	if s.unwritten < s.limitLocked() && m.roomLocked(bytes) {
 		m.mu.Unlock()
 		return nil
 	}
@@ -284,17 +288,13 @@ func (s *Share) Wait(ctx context.Context) error {
 	}
 }
 
-// roomLocked tells whether a chunk of the largest size could be had.
-func (m *Memory) roomLocked() bool {
-	if m.mu.oldest != nil || m.mu.total+MaxChunk <= m.budget {
-		return true
-	}
+// roomLocked tells whether so many bytes could be had, from what is free, what may be asked for, and the budget. What can never be had is not waited for.
+func (m *Memory) roomLocked(bytes int64) bool {
+	room := m.budget - m.mu.total + m.mu.listed
 	for k := range m.mu.free {
-		if len(m.mu.free[k]) > 0 {
-			return true
-		}
+		room += int64(len(m.mu.free[k]) * chunkSizes[k])
 	}
-	return false
+	return room >= min(bytes, m.budget)
 }
 
 // MemoryStats is what Memory holds at the moment, in bytes, and what it had to do.

@@ -30,6 +30,18 @@ func (d *Dir) checkpoint(r *Round, needs Needs) error {
 // writeCheckpoint replaces the checkpoint files. The manifest goes first and is on disk before the others: from then on it alone tells recovery points, so that no crash
 // can mix old and new ones. The text files are for Kafka, and for a start without the manifest.
 func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
+	logs, entries := d.fillIn(r, needs)
+	if err := d.writeEntries(needs, entries); err != nil {
+		return err
+	}
+	for _, l := range logs {
+		l.Checkpointed()
+	}
+	return nil
+}
+
+// fillIn asks every log for its entry.
+func (d *Dir) fillIn(r *Round, needs Needs) ([]Log, map[string]*Entry) {
 	d.mu.Lock()
 	logs := make([]Log, 0, len(d.mu.logs))
 	for _, l := range d.mu.logs {
@@ -47,6 +59,10 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 		l.Checkpoint(r, needs, e)
 		entries[l.Name()] = e
 	}
+	return logs, entries
+}
+
+func (d *Dir) writeEntries(needs Needs, entries map[string]*Entry) error {
 	names := slices.Sorted(maps.Keys(entries))
 	recovery, starts, watermarks, cleaned := offsets{}, offsets{}, offsets{}, offsets{}
 	var known []string // in the manifest
@@ -84,16 +100,18 @@ func (d *Dir) writeCheckpoint(r *Round, needs Needs) error {
 		return err
 	}
 	d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
-	d.recorded = make(map[string]bool, len(recovery))
+	recorded := make(map[string]bool, len(recovery))
 	for _, o := range [...]offsets{recovery, starts, cleaned} {
 		for name := range o {
-			d.recorded[name] = true
+			recorded[name] = true
 		}
 	}
-	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)}, file{recoveryFile, text}, file{replicationFile, encodeOffsets(watermarks)}); err != nil {
+	maps.Copy(d.recorded, recorded) // until the last file is replaced the disk has names of both
+	// The recovery points last: when one before finds no space, the file that the manifests are compared with is still the old one.
+	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)}, file{replicationFile, encodeOffsets(watermarks)}, file{recoveryFile, text}); err != nil {
 		return err
 	}
-	d.recoverySum = sum
+	d.recoverySum, d.recorded = sum, recorded
 	d.stats.Checkpoints.Add(1)
 	return nil
 }

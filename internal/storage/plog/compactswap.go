@@ -374,7 +374,7 @@ func (l *Log) prepareSwapsLocked() (needs dir.Needs) {
 		return 0
 	}
 	l.swapsAdmitted = len(l.mu.swaps)
-	if l.recorded < l.mu.swaps[l.swapsAdmitted-1].end {
+	if l.recordedLeast < l.mu.swaps[l.swapsAdmitted-1].end {
 		needs = dir.NeedRecovery
 	}
 	return needs | dir.NeedJournal

@@ -1,6 +1,7 @@
 package plog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,11 +17,23 @@ import (
 
 // cut is an end taken off the log in memory and not yet on disk. Several cuts before a round become one.
 type cut struct {
-	to      int64    // the end after the cut
-	segment *segment // to be cut; nil when its file is to be made anew
-	at      int64    // its size after the cut
+	to      int64 // the end after the cut
+	shorter []shorter
 	removed []*segment
 	fully   bool // nothing before the cut is left either
+}
+
+// shorter is a segment that loses its end. A round may bring several to the disk: the log may have been cut, have grown into the next segment, and been cut there.
+type shorter struct {
+	segment *segment
+	at      int64 // its size after the cut
+}
+
+// add takes a later cut into c.
+func (c *cut) add(s *segment, at int64, removed []*segment) {
+	c.shorter = slices.DeleteFunc(c.shorter, func(x shorter) bool { return x.segment == s || slices.Contains(removed, x.segment) })
+	c.shorter = append(c.shorter, shorter{s, at})
+	c.removed = append(c.removed, removed...)
 }
 
 // TruncateTo takes everything at or after offset off the log's end. An offset within a batch takes the whole batch: EndOffset tells where the log ends now,
@@ -32,6 +45,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	switch {
 	case offset >= l.end.Load():
+		l.cutEpochs(offset)
 		return nil
 	case offset < l.start.Load():
 		return fmt.Errorf("truncate log %s to offset %d: it starts at %d", l.name, offset, l.start.Load())
@@ -55,6 +69,16 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	l.applyCut(list[:i+1:i+1], list[i+1:], s, mark{to, s.base, at, sum}, false)
 	return l.reloadProducers(to)
+}
+
+// cutEpochs forgets a leader epoch that begins where the log ends: whoever became leader and wrote nothing must not be taken for having written, or its epoch would diverge from
+// the next leader's for ever.
+func (l *Log) cutEpochs(offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if kept := l.mu.epochs.cutEnd(offset); len(kept) < len(l.mu.epochs) {
+		l.mu.epochs, l.mu.epochsDirty = kept, true
+	}
 }
 
 // TruncateFullyAndStartAt empties the log; its next record gets the offset. It may lie above or below what the log had.
@@ -108,8 +132,7 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark,
 		l.mu.removals = nil
 		c.to, c.fully = m.offset, true // what an earlier cut left is gone too
 	}
-	c.segment, c.at = s, m.at
-	c.removed = append(c.removed, removed...)
+	c.add(s, m.at, removed)
 	s.size, s.summary = m.at, m.summary
 	s.sparse.cut(s.base, m.offset, m.at)
 	l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(x *segment) bool { return x == s || slices.Contains(removed, x) })
@@ -211,7 +234,10 @@ func (l *Log) stageCut(r *dir.Round) error {
 	if err != nil { // for want of space, or for good: then nobody asks again
 		l.mu.Lock()
 		if next := l.mu.cut; next != nil {
-			c.to, c.segment, c.at, c.removed = min(c.to, next.to), next.segment, next.at, append(c.removed, next.removed...)
+			c.to = min(c.to, next.to)
+			for _, x := range next.shorter {
+				c.add(x.segment, x.at, next.removed)
+			}
 			if next.fully {
 				c.to, c.fully = next.to, true
 			}
@@ -223,27 +249,29 @@ func (l *Log) stageCut(r *dir.Round) error {
 }
 
 func (l *Log) cutFiles(r *dir.Round, c *cut) error {
-	for i := len(c.removed) - 1; i >= 0; i-- {
-		if err := l.removeFiles(r, c.removed[i]); err != nil {
+	// The last ones first; where offsets may have gaps each for good before the next, or a crash would leave a hole that looks like one.
+	slices.SortFunc(c.removed, func(a, b *segment) int { return cmp.Compare(b.base, a.base) })
+	for _, s := range c.removed {
+		if err := l.removeFiles(r, s); err != nil {
+			return err
+		}
+		if !l.mayHaveGaps() {
+			continue
+		}
+		if err := r.BarrierDir(l.path); err != nil {
 			return err
 		}
 	}
-	if s := c.segment; s.exists {
-		f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
-		if err != nil {
-			return err
-		}
-		if err = f.Truncate(c.at); err == nil && r.Mutants()&dir.SkipCutSync == 0 {
-			err = r.Barrier(f)
-		}
-		if err = errors.Join(err, r.Release(&s.log)); err != nil {
-			return err
-		}
-		if err := l.cutIndexFiles(r, s); err != nil {
+	for _, x := range c.shorter {
+		if err := l.shorten(r, x); err != nil {
 			return err
 		}
 	}
-	if err := l.removeSnapshots(r, c.to); err != nil {
+	keep := c.to
+	if c.fully { // nobody before is remembered
+		keep = NoOffset
+	}
+	if err := l.removeSnapshots(r, keep); err != nil {
 		return err
 	}
 	if r.Mutants()&dir.SkipCutSync != 0 {
@@ -251,6 +279,25 @@ func (l *Log) cutFiles(r *dir.Round, c *cut) error {
 		return nil
 	}
 	return r.BarrierDir(l.path)
+}
+
+// shorten cuts a segment's files, if they were made.
+func (l *Log) shorten(r *dir.Round, x shorter) error {
+	s := x.segment
+	if !s.exists {
+		return nil
+	}
+	f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
+	if err != nil {
+		return err
+	}
+	if err = f.Truncate(x.at); err == nil && r.Mutants()&dir.SkipCutSync == 0 {
+		err = r.Barrier(f)
+	}
+	if err = errors.Join(err, r.Release(&s.log)); err != nil {
+		return err
+	}
+	return l.cutIndexFiles(r, s)
 }
 
 func (l *Log) removeFiles(r *dir.Round, s *segment) error {

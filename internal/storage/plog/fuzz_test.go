@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -26,8 +27,8 @@ func FuzzState(f *testing.F) {
 	state = binary.BigEndian.AppendUint64(state, 0)
 	p := newProducer()
 	p.add(appended{lastSequence: 3, offsetDelta: 2, lastOffset: 9, timestamp: 5})
-	f.Add(appendProducers(state, producers{5: p}))
-	f.Add(appendProducers(state, nil))
+	f.Add(appendProducers(state, producers{5: p}, math.MaxInt64))
+	f.Add(appendProducers(state, nil, math.MaxInt64))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var st *logState
 		var err error
@@ -58,7 +59,7 @@ func encodeState(st *logState) []byte {
 		out = binary.BigEndian.AppendUint32(out, uint32(e.epoch))
 		out = binary.BigEndian.AppendUint64(out, uint64(e.start))
 	}
-	return appendProducers(out, st.producers)
+	return appendProducers(out, st.producers, math.MaxInt64)
 }
 
 // sameProducers compares what the formats keep.

@@ -46,8 +46,20 @@ func encodeIdentity(id model.TopicID) []byte {
 // identitySeal begins the line in which a partition.metadata of ours has the checksum of the lines before. Kafka reads two lines, and writes no more.
 const identitySeal = "ottla_crc32c: "
 
+// tornIdentity tells whether the bytes are the beginning of an identity, with zeros or nothing behind it: what a write leaves that a crash or a full disk ended.
+func tornIdentity(data []byte) bool {
+	const begin, seal, digits = "version: 0\ntopic_id: ", "\n" + identitySeal, 8
+	lines := len(begin) + len(model.TopicID{}.String())
+	written := strings.TrimRight(string(data), "\x00")
+	if len(written) < lines {
+		return strings.HasPrefix(begin, written) || strings.HasPrefix(written, begin)
+	}
+	rest := written[lines:]
+	return len(rest) > 1 && len(rest) < len(seal)+digits && strings.HasPrefix(written, begin) && (strings.HasPrefix(seal, rest) || strings.HasPrefix(rest, seal))
+}
+
 func parseIdentity(data []byte) (model.TopicID, error) {
-	if strings.Trim(string(data), "\x00") == "" {
+	if tornIdentity(data) {
 		return model.TopicID{}, errTorn
 	}
 	body, sum, sealed := strings.Cut(string(data), "\n"+identitySeal)

@@ -74,18 +74,22 @@ type Log struct {
 	// Where the log ended when it was opened: what lies before was read from a disk that may rot.
 	openEnd, openBase, openPosition int64
 
-	pieces []piece // the appender's own
+	pieces []piece      // the appender's own
+	wanted atomic.Int64 // bytes of chunks that the last append without success would have needed, as far as it came
 
 	found *dir.Found // what the directory had, of a log that is damaged
 
 	// The committer's own.
 	exists        bool  // the log's directory is there
+	begun         bool  // it was to be made: some of it may be there
 	leaving       bool  // Prepare saw that it is closed or deleted
 	prepared      *cut  // the cut that Prepare saw
 	revived       bool  // it was found after a crash, and nothing proves that its name and those of its segments are synced
-	recorded      int64 // recovery point in the checkpoint on disk
-	recordedClean int64 // cleaned offset in the checkpoint on disk
+	recorded      int64 // the greatest recovery point that the checkpoint on disk may have
+	recordedLeast int64 // the least
+	recordedClean int64 // the greatest cleaned offset in the checkpoint on disk
 	swapsAdmitted int   // how many Prepare let through
+	filed         filed
 	staged        staged
 }
 
@@ -181,7 +185,7 @@ func (l *Log) Fail(err error) {
 }
 
 // WaitRoom waits until there may be memory for an append; call it with no lock held.
-func (l *Log) WaitRoom(ctx context.Context) error { return l.dir.Share().Wait(ctx) }
+func (l *Log) WaitRoom(ctx context.Context) error { return l.dir.Share().Wait(ctx, l.wanted.Load()) }
 
 // dirty asks for a round. While Open still recovers the log, which nobody else may see then, the request is kept for its end.
 func (l *Log) dirty() {

@@ -83,6 +83,7 @@ func (l *Log) load(found *dir.Found) error {
 	l.gaps.Store(found.Cleaned > 0)
 	l.revived = !found.Clean && !named(st, found)
 	l.recorded = max(0, found.RecoveryPoint)
+	l.recordedLeast = l.recorded
 	files, err := l.inventory(found)
 	if err != nil {
 		return err

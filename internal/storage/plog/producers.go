@@ -30,6 +30,7 @@ type producer struct {
 	coordinatorEpoch int32
 	timestamp        int64 // of the last batch
 	txnFirst         int64 // first offset of the open transaction, NoOffset when there is none
+	first            int64 // nothing is known of it before this offset; 0 when that is not known either
 	batches          [rememberedBatches]appended
 }
 
@@ -124,6 +125,7 @@ func (ps *producers) update(b batch.Batch) {
 	p := (*ps)[id]
 	if p == nil {
 		p = newProducer()
+		p.first = b.BaseOffset()
 		if *ps == nil {
 			*ps = producers{}
 		}
@@ -186,6 +188,17 @@ func (ps producers) cutEnd(end int64) bool {
 		p.timestamp = p.batches[n-1].timestamp
 	}
 	return whole
+}
+
+// without are those that others do not have.
+func (ps producers) without(others producers) producers {
+	out := producers{}
+	for id, p := range ps {
+		if others[id] == nil {
+			out[id] = p
+		}
+	}
+	return out
 }
 
 // touches tells whether a remembered batch lies at or after an offset.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -53,6 +54,15 @@ func (r *recovery) run(st *logState) error {
 	if err != nil {
 		return err
 	}
+	n := len(r.files.snapshots)
+	if err := r.removeSnapshots(l.end.Load()); err != nil {
+		return err
+	}
+	if len(r.files.snapshots) < n {
+		if err := l.syncDirectory(); err != nil {
+			return err
+		}
+	}
 	r.noteSnapshots()
 	return nil
 }
@@ -95,8 +105,10 @@ func (r *recovery) beginAnew() error {
 			return err
 		}
 	}
-	if err := r.log.dir.FS().SyncDir(r.log.path); err != nil {
-		r.log.dir.Offline(err)
+	if err := r.removeSnapshots(NoOffset); err != nil {
+		return err
+	}
+	if err := r.log.syncDirectory(); err != nil {
 		return err
 	}
 	r.log.begin(r.start, time.Now())
@@ -115,8 +127,10 @@ func (r *recovery) headless() error {
 			return err
 		}
 	}
-	if err := r.log.dir.FS().SyncDir(r.log.path); err != nil {
-		r.log.dir.Offline(err)
+	if err := r.removeSnapshots(NoOffset); err != nil {
+		return err
+	}
+	if err := r.log.syncDirectory(); err != nil {
 		return err
 	}
 	r.log.dir.Logger().Warn("the log's first segments never reached the disk: what follows is kept aside; nothing of it was acknowledged", "log", r.log.name, "directory", r.log.dir.Path(), "start", r.start)
@@ -160,16 +174,42 @@ func (r *recovery) fromState(st *logState) error {
 	}
 	last := r.list.active()
 	from := mark{r.point, last.base, last.size, last.summary}
+	if err := r.lookBack(from.offset); err != nil {
+		return err
+	}
 	known := len(r.list)
 	if !last.exists {
 		known--
 	}
 	if len(r.files.bases) == known && (!last.exists || r.files.sizes[fileName(last.base, logSuffix)] == last.size) {
 		l.mu.epochs = l.mu.epochs.cutEnd(from.offset)
-		l.mu.producers.cutEnd(from.offset)
 		return r.settle(from, from)
 	}
 	return r.scan(from)
+}
+
+// lookBack brings the state's producers to the recovery point. The state may know of batches behind it that the crash took back; of a producer of whom it knows nothing else, the
+// batches before the recovery point tell, the nearest first.
+func (r *recovery) lookBack(to int64) error {
+	l := r.log
+	known := maps.Clone(l.mu.producers)
+	if l.mu.producers.cutEnd(to) {
+		return nil
+	}
+	l.segments.Store(&r.list) // for the readers below
+	missing := known.without(l.mu.producers)
+	for _, read := range []func(int64) (producers, error){l.recentProducers, l.rebuildProducers} {
+		found, err := read(to)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(found, func(id int64, _ *producer) bool { return missing[id] == nil })
+		l.mergeProducers(found)
+		if missing = missing.without(found); len(missing) == 0 {
+			return nil
+		}
+	}
+	return nil
 }
 
 // hasIndexes tells whether the index files are at least as long as the state says.
@@ -360,6 +400,22 @@ func removeIfThere(fsys vfs.FS, name string) error {
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	return nil
+}
+
+// removeSnapshots removes the producers' snapshots beyond the end, of a future that the crash took back: when the log has grown there again, they would tell of batches that it never had.
+func (r *recovery) removeSnapshots(end int64) error {
+	var kept []int64
+	for _, offset := range r.files.snapshots {
+		if offset <= end {
+			kept = append(kept, offset)
+			continue
+		}
+		if err := removeIfThere(r.log.dir.FS(), r.log.fileName(offset, snapshotSuffix)); err != nil {
+			return err
+		}
+	}
+	r.files.snapshots = kept
 	return nil
 }
 

@@ -156,14 +156,17 @@ func (l *Log) stageDelete(r *dir.Round) error {
 			return err
 		}
 	}
-	if l.exists {
+	if l.exists || l.begun {
 		target := filepath.Join(l.dir.Path(), deletedName(l.name))
-		if err := r.FS().Rename(l.path, target); err != nil {
+		err := r.FS().Rename(l.path, target)
+		if err != nil && (l.exists || !errors.Is(err, fs.ErrNotExist)) {
 			return fmt.Errorf("delete log %s: %w", l.name, err)
 		}
-		l.exists = false
-		r.SyncDir(l.dir.Path())
-		l.dir.RemoveLater(target, l.cfg.Load().fileDeleteDelay())
+		if err == nil {
+			r.SyncDir(l.dir.Path())
+			l.dir.RemoveLater(target, l.cfg.Load().fileDeleteDelay())
+		}
+		l.exists, l.begun = false, false
 	}
 	st.ok = true
 	return nil

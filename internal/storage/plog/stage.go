@@ -104,7 +104,7 @@ func (l *Log) Stage(r *dir.Round) error {
 		l.unwrote(st.writes)
 		return err
 	}
-	if err := l.stageTail(r); err != nil {
+	if err := l.stageTail(r, st.writes); err != nil {
 		return err
 	}
 	if err := l.stageHints(r); err != nil {
@@ -175,15 +175,49 @@ func (l *Log) stageFiles(r *dir.Round) error {
 	for first > 0 && !list[first-1].exists {
 		first--
 	}
-	for _, s := range list[first:] {
-		if err := l.createSegment(r, s); err != nil {
+	for i := first; i < len(list); i++ {
+		if i > 0 && l.mayHaveGaps() {
+			if err := l.stageBefore(r, list[i-1]); err != nil {
+				return err
+			}
+		}
+		if err := l.createSegment(r, list[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// stageBefore has a segment on disk as a whole before its successor's file is made. Where offsets may have gaps, a recovery could not tell the lost end of a segment from one, and would take
+// what follows for good; a follower would never fetch again what it lost.
+func (l *Log) stageBefore(r *dir.Round, s *segment) (err error) {
+	writes := l.staged.writes
+	n := 0
+	for n < len(writes) && writes[n].chunk.segment.base <= s.base {
+		n++
+	}
+	l.staged.writes = writes[n:]
+	if err := l.stageTail(r, writes[:n]); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	unsynced := s.unsynced
+	l.mu.Unlock()
+	if !unsynced {
+		return nil
+	}
+	f, err := r.Open(&s.log, l.fileName(s.base, logSuffix), false)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(r.Barrier(f), r.Release(&s.log)); err != nil {
+		return err
+	}
+	return r.BarrierDir(l.path) // its own name may be as new
+}
+
 func (l *Log) createDirectory(r *dir.Round) error {
+	l.begun = true
 	if err := r.FS().MkdirAll(l.path); err != nil {
 		return err
 	}
@@ -233,8 +267,7 @@ func (l *Log) createSegment(r *dir.Round, s *segment) error {
 }
 
 // stageTail writes what was captured, segment by segment.
-func (l *Log) stageTail(r *dir.Round) error {
-	writes := l.staged.writes
+func (l *Log) stageTail(r *dir.Round, writes []write) error {
 	var failed error
 	done := 0
 	for done < len(writes) {

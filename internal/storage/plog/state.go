@@ -34,6 +34,7 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	if l.found != nil && l.Err() != nil { // damaged: what was recorded stays recorded
 		e.RecoveryPoint, e.StartOffset, e.HighWatermark, e.State = l.found.RecoveryPoint, l.found.StartOffset, l.found.HighWatermark, l.found.State
 		e.Cleaned = l.found.Cleaned
+		l.filed = filed{recorded: l.recorded, clean: l.recordedClean} // both are as they were
 		return
 	}
 	l.mu.Lock()
@@ -42,7 +43,7 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	if start > 0 {
 		e.StartOffset = start
 	}
-	l.staged.start, l.staged.durable = start, true // once the round that this belongs to has ended
+	l.filed = filed{needs: needs, start: start, recorded: l.recorded, clean: l.recordedClean}
 	if !l.exists {
 		return // nothing else on disk
 	}
@@ -50,7 +51,7 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 		e.Cleaned = at
 	}
 	if needs&(dir.NeedCleaned|dir.NeedRecovery) != 0 {
-		l.recordedClean = max(0, e.Cleaned)
+		l.filed.clean = max(0, e.Cleaned)
 	}
 	e.HighWatermark = l.CheckpointedHighWatermark()
 	e.RecoveryPoint = l.mu.syncedMark.offset
@@ -58,8 +59,27 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 		if !l.revived { // else whoever reads it would take its names for synced
 			e.State = l.encodeStateLocked()
 		}
-		l.recorded = e.RecoveryPoint
+		l.filed.recorded = e.RecoveryPoint
 	}
+	l.recorded, l.recordedClean = max(l.recorded, l.filed.recorded), max(l.recordedClean, l.filed.clean)
+	l.recordedLeast = min(l.recordedLeast, l.filed.recorded)
+}
+
+// filed is what a checkpoint was given that is not known to be on disk yet.
+type filed struct {
+	needs           dir.Needs
+	start           int64
+	recorded, clean int64
+}
+
+// Checkpointed implements dir.Log.
+func (l *Log) Checkpointed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.filed.needs&(dir.NeedStart|dir.NeedRecovery) != 0 {
+		l.staged.start, l.staged.durable = l.filed.start, true // once the round that this belongs to has ended
+	}
+	l.recorded, l.recordedLeast, l.recordedClean = l.filed.recorded, l.filed.recorded, l.filed.clean
 }
 
 // encodeStateLocked writes the state at the synced mark, nil when its position is not known. What the memory knows beyond it (epochs, producers) is cut off again by whoever recovers.
@@ -84,6 +104,9 @@ func (l *Log) encodeStateLocked() []byte {
 		} else {
 			x.created = s.modified // all that still counts of its age
 		}
+		if s.base > m.base { // what is synced was deleted, to its end: of the segment that follows nothing counts yet
+			x = segmentState{base: s.base, created: s.created, summary: emptySummary, lastTime: noTimestamp}
+		}
 		if s.sparse.fileLimit != 0 || s.sparse.rewrite {
 			x.entries, x.times = -1, -1
 		}
@@ -94,7 +117,7 @@ func (l *Log) encodeStateLocked() []byte {
 		out = binary.BigEndian.AppendUint32(out, uint32(e.epoch))
 		out = binary.BigEndian.AppendUint64(out, uint64(e.start))
 	}
-	return appendProducers(out, l.mu.producers)
+	return appendProducers(out, l.mu.producers, m.offset)
 }
 
 const segmentStateSize = 6*8 + 2*4 + 2*8
@@ -109,9 +132,15 @@ func (x *segmentState) append(out []byte) []byte {
 	return binary.BigEndian.AppendUint64(out, uint64(x.lastTime))
 }
 
-func appendProducers(out []byte, ps producers) []byte {
-	out = binary.BigEndian.AppendUint32(out, uint32(len(ps)))
+// appendProducers leaves out those who first wrote at or after an offset: whoever recovers to it must not look for them.
+func appendProducers(out []byte, ps producers, before int64) []byte {
+	n, at := uint32(0), len(out)
+	out = binary.BigEndian.AppendUint32(out, 0)
 	for id, p := range ps {
+		if p.first > 0 && p.first >= before {
+			continue
+		}
+		n++
 		out = binary.BigEndian.AppendUint64(out, uint64(id))
 		out = binary.BigEndian.AppendUint16(out, uint16(p.epoch))
 		out = binary.BigEndian.AppendUint32(out, uint32(p.coordinatorEpoch))
@@ -125,6 +154,7 @@ func appendProducers(out []byte, ps producers) []byte {
 			out = binary.BigEndian.AppendUint64(out, uint64(a.timestamp))
 		}
 	}
+	binary.BigEndian.PutUint32(out[at:], n)
 	return out
 }
 

@@ -88,8 +88,33 @@ type piece struct {
 	fresh bool
 }
 
-// reserve finds memory for size bytes at position at of the segment, beginning in the last chunk. Nothing is visible to readers yet. ErrBudget leaves everything as it was.
+// reserve finds memory for size bytes at position at of the segment, beginning in the last chunk. Nothing is visible to readers yet. ErrBudget leaves what the log holds as it was.
 func (l *Log) reserve(s *segment, at int64, size int, force bool) error {
+	err := l.tryReserve(s, at, size, force)
+	if err != nil && l.sealWritten(s, at) {
+		return l.tryReserve(s, at, size, force)
+	}
+	return err
+}
+
+// sealWritten lets go of the rest of the last chunk when all of it is written. It may be the only memory that could be had, and cannot be while a batch is to begin in it: whoever waited
+// for memory would be told that there is some, for ever.
+func (l *Log) sealWritten(s *segment, at int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.mu.tail)
+	if n == 0 {
+		return false
+	}
+	c := l.mu.tail[n-1]
+	if c.segment != s || c.end() != at || c.room() == 0 || c.written < c.filled {
+		return false
+	}
+	c.sealed = true
+	return true
+}
+
+func (l *Log) tryReserve(s *segment, at int64, size int, force bool) error {
 	l.pieces = l.pieces[:0]
 	l.mu.Lock()
 	var last *tailChunk
@@ -106,13 +131,17 @@ func (l *Log) reserve(s *segment, at int64, size int, force bool) error {
 	}
 	l.mu.Unlock()
 	at += int64(l.reserved())
+	wanted := int64(0)
 	for size > 0 {
 		c := &tailChunk{log: l, segment: s, at: at, busy: true}
-		if c.Chunk = l.dir.Share().Take(nextChunkSize(last, min(size, dir.MaxChunk)), c, force); c.Chunk == nil {
+		n := nextChunkSize(last, min(size, dir.MaxChunk))
+		wanted += int64(n)
+		if c.Chunk = l.dir.Share().Take(n, c, force); c.Chunk == nil {
+			l.wanted.Store(wanted)
 			l.unreserve()
 			return ErrBudget
 		}
-		n := min(len(c.Buf), size)
+		n = min(len(c.Buf), size)
 		l.pieces = append(l.pieces, piece{chunk: c, size: n, fresh: true})
 		size -= n
 		at += int64(n)
