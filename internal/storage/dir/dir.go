@@ -251,6 +251,11 @@ func (d *Dir) load(want Meta) error {
 	if d.clean, d.epoch, err = takeMarker(d.fs, d.path, d.mutants&KeepMarker != 0); err != nil {
 		return err
 	}
+	if !d.clean && !fresh { // a killed process may have replaced checkpoints and renamed deleted logs: a power cut would still take that back
+		if err := d.fs.SyncDir(d.path); err != nil {
+			return fmt.Errorf("sync directory %s: %w", d.path, err)
+		}
+	}
 	for _, f := range d.mu.found {
 		f.Clean = d.clean
 	}

@@ -3,6 +3,7 @@ package plog
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,16 +21,21 @@ func (d plainDice) between(low, high int, _ string) int { return low + d.r.IntN(
 // someOperation throws one by its weight.
 func (w *world) someOperation() operation {
 	n := 0
-	for _, o := range operations {
+	for _, o := range w.mix {
 		n += o.weight
 	}
 	n = w.between(0, n-1, "operation")
-	for _, o := range operations {
+	for _, o := range w.mix {
 		if n -= o.weight; n < 0 {
 			return o
 		}
 	}
 	panic("BUG: the weights do not add up")
+}
+
+// only leaves few operations to the dice.
+func (w *world) only(names ...string) {
+	w.mix = slices.DeleteFunc(slices.Clone(w.mix), func(o operation) bool { return !slices.Contains(names, o.name) })
 }
 
 // image is what a crash at some moment would leave, and what it must keep.

@@ -467,7 +467,15 @@ func (w *world) stop() error {
 		before[i] = known{m.epochs, m.writers}
 	}
 	if err := w.start(pledges); err != nil {
-		return err
+		if !w.explainedStart(err) {
+			return err
+		}
+		w.proc.kill()
+		if err := w.leave(); err != nil {
+			return err
+		}
+		w.mem = w.mem.Crash(uint64(w.between(0, 1000, "seed")))
+		return w.startAgain(pledges, true)
 	}
 	if clean, _ := w.d.CleanStart(); !clean {
 		return errors.New("a clean stop was taken for a crash")

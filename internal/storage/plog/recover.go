@@ -229,6 +229,13 @@ func (r *recovery) settle(synced, end mark) error {
 				return err
 			}
 		}
+		if err := r.removeSnapshots(NoOffset); err != nil {
+			return err
+		}
+		if err := l.syncDirectory(); err != nil {
+			return err
+		}
+		l.mu.producers, l.mu.epochs = nil, nil // only a log that is begun anew starts behind its end
 		l.begin(r.start, time.Now())
 		return nil
 	}

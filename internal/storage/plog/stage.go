@@ -80,6 +80,12 @@ func (l *Log) Begin(r *dir.Round) error {
 	if l.exists || l.end.Load() == 0 || l.Err() != nil {
 		return nil
 	}
+	l.mu.Lock()
+	deleting := l.mu.deleting
+	l.mu.Unlock()
+	if deleting { // the round would sync a directory that it renames
+		return nil
+	}
 	return l.createDirectory(r)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -51,6 +52,8 @@ type world struct {
 	watching func(vfs.Call) vfs.Fault // beside the fault
 	story    story
 	starting bool
+	powered  bool        // who is killed, is by a power cut
+	mix      []operation // what random operations are thrown from
 
 	mu sync.Mutex // held while the twins' states change, which a hook may look at
 }
@@ -85,7 +88,7 @@ const firstClock = 1_700_000_000_000
 
 // newWorld makes a world by the dice.
 func newWorld(d dice, o dir.Options) *world {
-	w := &world{dice: d, mem: vfs.NewMem(), options: o, clock: firstClock, keys: NewKeyMap(1<<20, 0.9)}
+	w := &world{dice: d, mem: vfs.NewMem(), options: o, clock: firstClock, mix: operations, keys: NewKeyMap(1<<20, 0.9)}
 	w.options.Meta = testMeta
 	w.bite.story = &w.story
 	w.options.Logger = slog.New(&w.story)
@@ -331,9 +334,6 @@ func (w *world) adopt(m *twin, x *opened, s content, p pledge) error {
 	defer w.mu.Unlock()
 	m.log, m.maybe = x.Log, false
 	m.cuts++
-	if w.reopens != nil {
-		w.reopens(m)
-	}
 	w.story.add("%s: found offsets %d to %d, synced %d", m.name, s.start, s.end, m.log.SyncedOffset())
 	least := max(p.least(p.synced), m.log.SyncedOffset())
 	m.content = s
@@ -346,6 +346,9 @@ func (w *world) adopt(m *twin, x *opened, s content, p pledge) error {
 		return err
 	}
 	m.remember()
+	if w.reopens != nil {
+		w.reopens(m)
+	}
 	return nil
 }
 
@@ -405,7 +408,28 @@ func (w *world) crash(power bool) error {
 		w.mem = w.mem.Crash(uint64(w.between(0, 1000, "seed")))
 	}
 	w.space()
+	return w.startAgain(pledges, power)
+}
+
+// startAgain starts, and once more when a fault kept it from that.
+func (w *world) startAgain(pledges []pledge, power bool) error {
+	err := w.start(pledges)
+	if err == nil || !w.explainedStart(err) {
+		return err
+	}
+	w.proc.kill()
+	if err := w.leave(); err != nil {
+		return err
+	}
+	if power || w.powered {
+		w.mem = w.mem.Crash(uint64(w.between(0, 1000, "seed")))
+	}
 	return w.start(pledges)
+}
+
+// explainedStart tells whether a fault explains that a start failed.
+func (w *world) explainedStart(err error) bool {
+	return w.proc.dead() || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC)
 }
 
 // leave ends what the process had under way.
@@ -602,7 +626,7 @@ func (w *world) done(o operation) error {
 	}
 	if w.trouble() {
 		// After a failed sync nobody knows what the page cache has that the disk has not: only a power cut tells.
-		if err := w.crash(!w.proc.dead()); err != nil {
+		if err := w.crash(!w.proc.dead() || w.powered); err != nil {
 			return fmt.Errorf("%s, and a fault: %w", o.name, err)
 		}
 	}
