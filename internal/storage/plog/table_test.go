@@ -88,11 +88,18 @@ func tried(o operation, seed uint64, n, f int) (op vfs.Op, err error) {
 	return op, w.finish()
 }
 
-// settling waits for every log.
+// settling waits for every log, and for what a cleaning does to its files.
 var settling = operation{name: "settle", do: func(w *world) error {
+	if err := w.scrubEnd(); err != nil {
+		return err
+	}
 	for _, m := range w.twins {
-		if err := w.settle(m); err != nil {
+		if err := w.settle(m); err != nil || m.log == nil || w.trouble() {
 			return err
+		}
+		x := &logAndDir{Log: m.log}
+		if err := w.until("replacement", x.swapped); err != nil {
+			return w.explained(err)
 		}
 	}
 	return nil
@@ -121,11 +128,6 @@ func (w *world) prepare(o operation) error {
 // finish goes on after a fault: everything can be settled and read, and is there after a power cut.
 func (w *world) finish() error {
 	for range 2 {
-		if w.scrub != nil {
-			if err := w.scrubEnd(); err != nil {
-				return err
-			}
-		}
 		if err := w.do(settling); err != nil {
 			return err
 		}
