@@ -476,13 +476,27 @@ func (l *Log) recentProducers(to int64) (producers, error) {
 	return ps, nil
 }
 
+// snapshotsUpTo is the offset up to which the snapshots on disk are the log's: a cut that is not there yet leaves those of the part that is gone.
+func (l *Log) snapshotsUpTo(to int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch c := l.mu.cut; {
+	case c == nil:
+		return to
+	case c.fully:
+		return NoOffset
+	default:
+		return min(to, c.to)
+	}
+}
+
 // rebuildProducers reads the newest usable snapshot at or below an offset, and replays the batches from there.
 func (l *Log) rebuildProducers(to int64) (producers, error) {
 	files, err := l.dir.FS().ReadDir(l.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ps, from := l.newestSnapshot(files, to)
+	ps, from := l.newestSnapshot(files, l.snapshotsUpTo(to))
 	list := *l.segments.Load()
 	for i, s := range list {
 		if list.endOf(i, to) <= from || s.base >= to {
