@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -105,6 +107,46 @@ func TestVersion(t *testing.T) {
 	}
 	if got := asJSON[build](t, "", "version"); got != buildVersion() {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestLogRepair: rot in a closed directory is found, given up only when that is said, and the rest is sound afterwards; a whole directory needs nothing.
+func TestLogRepair(t *testing.T) {
+	dir := t.TempDir()
+	bootstrap, stop := openNodeIn(t, dir, "127.0.0.1:0")
+	for _, value := range []string{"one\n", "two\n", "three\n"} {
+		succeed(t, bootstrap, value, "produce", "words")
+	}
+	if got := run(t, "", "", "log", "repair", dir); got.code != exitFailure || !strings.Contains(got.err, "stop it first") {
+		t.Errorf("beside a node: exit %d, %s", got.code, got.err)
+	}
+	stop()
+	if got := succeed(t, "", "", "log", "repair", dir); !strings.Contains(got.err, "needs nothing") {
+		t.Errorf("%s%s", got.out, got.err)
+	}
+	segment := filepath.Join(dir, "words-0", "00000000000000000000.log")
+	data, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1 // within the second of three batches
+	if err := os.WriteFile(segment, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "", "", "log", "verify", dir); got.code != exitFailure || !strings.Contains(got.out, "damage") {
+		t.Errorf("verify: exit %d, %s%s", got.code, got.out, got.err)
+	}
+	for _, args := range [][]string{nil, {"--yes"}, {"--skip-rot"}} {
+		got := run(t, "", "", append([]string{"log", "repair", dir}, args...)...)
+		if after, err := os.ReadFile(segment); err != nil || !bytes.Equal(after, data) || !strings.Contains(got.out, "1 to 1") {
+			t.Errorf("%q changed the segment (%v), or does not say what is wrong:\n%s%s", args, err, got.out, got.err)
+		}
+	}
+	succeed(t, "", "", "log", "repair", filepath.Join(dir, "words-0"), "--skip-rot", "--yes", "-o", "json")
+	succeed(t, "", "", "log", "verify", dir)
+	bootstrap, _ = openNodeIn(t, dir, "127.0.0.1:0")
+	if got := succeed(t, bootstrap, "", "consume", "words", "--from", "beginning", "--follow=false", "--format", `%o %v\n`); got.out != "0 one\n2 three\n" {
+		t.Errorf("%q", got.out)
 	}
 }
 
