@@ -55,8 +55,6 @@ var mutants = []mutant{
 		w.memory, w.tamper = 32<<10, unpinEarly
 		w.only("append", "hold what was read", "let go of what was read", "idle")
 	}},
-	{"the marker of a clean stop before the end", "a crash is taken for a clean stop", inDirectory(dir.EarlyMarker, false)},
-	{"keep the marker of a clean stop", "the same", inDirectory(dir.KeepMarker, false)},
 }
 
 // aheadOfSync has the next checkpoint say that everything written is synced.

@@ -62,6 +62,7 @@ Bugs that need a state of their own:
 | recovery cuts at rot | ` + "`TestRotIsNeverCut`" + ` |
 | recovery counts what it found as synced | ` + "`TestKillThenPowerCut`" + ` |
 | steps of a compaction's swap not durable one by one | ` + "`TestCrashTestFindsUnsyncedReplacement`" + ` |
+| the marker of a clean stop before the end; the marker kept at the next start | package ` + "`dir`: `TestPowerCutsAtEveryCall`" + ` |
 | the checkpoint files before the manifest | package ` + "`dir`: `TestPowerCutsAtEveryCall`" + ` |
 | frames of the journal out of order, or of an earlier life | package ` + "`dir`: `TestStaleFramesAreNotApplied`, `TestDamagedFrames`" + `; frames carry numbers, and a missing or strange one is refused |
 | a stale batch behind the end is taken for a record | ` + "`TestStaleBatchBehindTheEnd`" + ` |

@@ -148,7 +148,7 @@ func (w *world) finish() error {
 
 // TestEveryOperationWithEveryFault tries each operation of the list with each fault at each of its calls, from several states, and compares the page that says so. None may be open.
 func TestEveryOperationWithEveryFault(t *testing.T) {
-	worlds := 4
+	worlds := 2
 	if long(t) > 0 {
 		worlds = 40
 	}
