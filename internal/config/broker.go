@@ -26,7 +26,9 @@ type Broker struct {
 	MetadataLogDir  string
 	LogMemoryBytes  int64 // for the ends of all logs
 	LogMinFreeBytes int64 // free space below which produce is refused
-	LogOpenFiles    int   // over all logs
+	LogReserveBytes int64 // space that is kept for when there is none
+	LogStall        time.Duration
+	LogOpenFiles    int // over all logs
 
 	NumPartitions            int32
 	DefaultReplicationFactor int16
@@ -109,6 +111,8 @@ func readBroker(s *Static, r *reader, hostname func() (string, error), faults *E
 	}
 	b.LogMemoryBytes = r.number("ottla.log.memory.bytes")
 	b.LogMinFreeBytes = r.number("ottla.log.min.free.bytes")
+	b.LogReserveBytes = r.number("ottla.log.reserve.bytes")
+	b.LogStall = r.millis("ottla.log.stall.ms")
 	b.LogOpenFiles = r.int("ottla.log.open.files")
 	readTopicsAndGroups(s, b, r)
 	b.SocketSendBufferBytes, b.SocketReceiveBufferBytes = -1, -1

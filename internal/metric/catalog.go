@@ -55,7 +55,7 @@ var (
 var (
 	Connections        = family(GaugeKind, Things, "ottla_connections", "Open connections.", "listener")
 	ConnectionsOpened  = family(CounterKind, Things, "ottla_connections_opened_total", "Connections accepted.", "listener")
-	ConnectionsClosed  = family(CounterKind, Things, "ottla_connections_closed_total", "Connections closed, by reason.", "reason")
+	ConnectionsClosed  = family(CounterKind, Things, "ottla_connections_closed_total", "Connections closed, by reason: \"peer\" is a client that went away, \"disk_error\" a disk that failed a read while an answer was being written.", "reason")
 	ConnectionsRefused = family(CounterKind, Things, "ottla_connections_refused_total", "Connections closed at once because of a limit.", "listener")
 	AcceptErrors       = family(CounterKind, Things, "ottla_accept_errors_total", "Failed accepts, such as those for want of file descriptors.", "listener")
 	QueueFull          = family(CounterKind, Things, "ottla_answer_queue_full_total", "Times a connection's reader stopped because too many of its answers were waiting.")
@@ -90,7 +90,15 @@ var (
 	DirWrittenBytes   = family(CounterKind, Bytes, "ottla_dir_written_bytes_total", "Bytes of record batches written to segments.", "dir")
 	DirSyncedBytes    = family(CounterKind, Bytes, "ottla_dir_synced_bytes_total", "Bytes of record batches synced.", "dir")
 	DirCheckpoints    = family(CounterKind, Things, "ottla_dir_checkpoints_total", "Checkpoint files written.", "dir")
-	DirNoSpace        = family(CounterKind, Things, "ottla_dir_no_space_total", "Rounds in which a log could not be written for want of space.", "dir")
+	DirNoSpace        = family(CounterKind, Things, "ottla_dir_no_space_total", "Times that a log could not be written in a round for want of space.", "dir")
+	DirSizeBytes      = family(GaugeKind, Bytes, "ottla_dir_size_bytes", "Size of the file system of the log directory.", "dir")
+	DirFull           = family(GaugeKind, Things, "ottla_dir_full", "0 while there is space, 1 while clients' records are refused for want of it, 2 while the reserve is given up, because nothing else is left.", "dir")
+	DirReserveBytes   = family(GaugeKind, Bytes, "ottla_dir_reserve_bytes", "Space that is kept for the moment at which nothing else is left.", "dir")
+	DirStalled        = family(GaugeKind, Things, "ottla_dir_stalled", "1 while the disk has not finished a write or sync for longer than ottla.log.stall.ms.", "dir")
+	DirStalledSeconds = family(GaugeKind, Seconds, "ottla_dir_stalled_seconds", "For how long the disk has not finished what it is writing or syncing; 0 when nothing is asked of it.", "dir")
+	DirStalls         = family(CounterKind, Things, "ottla_dir_stalls_total", "Times that the disk did not finish a write or sync for longer than ottla.log.stall.ms.", "dir")
+	DirProbeSeconds   = family(HistogramKind, Seconds, "ottla_dir_probe_seconds", "Time of the write and sync by which an idle disk is tried.", "dir")
+	DirReadErrors     = family(CounterKind, Things, "ottla_dir_read_errors_total", "Reads of logs that the disk failed.", "dir")
 )
 
 // Compaction.

@@ -105,6 +105,9 @@ func (n *Node) writeAddresses() error {
 		return err
 	}
 	for _, d := range n.dirs {
+		if d.Err() != nil {
+			continue
+		}
 		if err := replaceFile(n.fs, filepath.Join(d.Path(), AddressesFile), append(data, '\n')); err != nil {
 			return fmt.Errorf("write the addresses to %s: %w", d.Path(), err)
 		}

@@ -129,9 +129,13 @@ func (c *cleaner) take(threads int) *partition.Partition {
 	var bestRatio float64
 	var dirty int64
 	var most float64
+	stuck := 0
 	for p := range c.node.partitions.All() {
 		x := p.Cleanable()
-		if x.DirtyBytes == 0 || p.Err() != nil || c.mu.uncleanable[p] {
+		if c.mu.busy[p] && p.Log().Hung() {
+			stuck++ // it must not keep others from being cleaned
+		}
+		if x.DirtyBytes == 0 || p.Err() != nil || p.Log().Hung() || c.mu.uncleanable[p] {
 			continue
 		}
 		ratio := x.Ratio()
@@ -142,7 +146,7 @@ func (c *cleaner) take(threads int) *partition.Partition {
 		}
 	}
 	c.mu.dirty, c.mu.ratio = dirty, most
-	if best == nil || len(c.mu.busy) >= threads {
+	if best == nil || len(c.mu.busy)-stuck >= threads {
 		return nil
 	}
 	c.mu.busy[best] = true
@@ -175,6 +179,7 @@ func (c *cleaner) clean(p *partition.Partition, settings config.Cleaner) bool {
 		n.log.Info("log cleaned", "log", p.Name(), "from", stats.From, "to", stats.To, "segments", stats.Segments, "into", stats.Replacement,
 			"read_bytes", stats.BytesRead, "written_bytes", stats.BytesWritten, "seconds", time.Since(began).Seconds())
 	case n.ctx.Err() != nil, errors.Is(err, plog.ErrCleanAborted), errors.Is(err, plog.ErrClosed), p.Err() != nil:
+	case p.Log().Hung():
 	case dir.NoSpace(err):
 		n.log.Warn("no space to clean a log; it is tried again", "log", p.Name(), "error", err)
 	default:

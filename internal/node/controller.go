@@ -109,9 +109,12 @@ func (n *Node) register(ctx context.Context) error {
 		return fmt.Errorf("the cluster's metadata.version is %d, and this release works with %d (3.3-IV3) to %d (4.4-IV2): bring it there with kafka-features upgrade or downgrade of the Apache Kafka that the directory comes from, stop that, and start again",
 			level, meta.LowestMetadataVersion, meta.MetadataVersion44)
 	}
+	n.recovering.Store(true)
 	if err := n.openLogs(n.image.Load()); err != nil {
 		return err
 	}
+	n.recovering.Store(false)
+	n.registered = n.directoryIDs()
 	broker := n.static.Broker
 	var rack *string
 	if broker.Rack != "" {
@@ -125,7 +128,7 @@ func (n *Node) register(ctx context.Context) error {
 	}
 	reply, err := ask[meta.BrokerReply](ctx, n, meta.RegisterBroker{
 		ID: broker.NodeID, IncarnationID: n.incarnation, Endpoints: n.endpoints(broker.Advertised), Features: features, Rack: rack,
-		Directories: n.directoryIDs(), CleanShutdown: n.cleanStart(),
+		Directories: n.registered, CleanShutdown: n.cleanStart(),
 	})
 	for err == nil && reply.Code == model.None && reply.Again {
 		reply, err = ask[meta.BrokerReply](ctx, n, meta.UnfenceBroker{ID: broker.NodeID, Epoch: reply.Epoch})
@@ -185,7 +188,7 @@ func (n *Node) openLogs(image *meta.Image) error {
 					failed = err
 				} else if err == nil {
 					if n.mu.open[t.topic.ID] == nil {
-						n.mu.open[t.topic.ID] = map[int32]*plog.Log{}
+						n.mu.open[t.topic.ID] = map[int32]openedLog{}
 					}
 					n.mu.open[t.topic.ID][t.index] = log
 				}

@@ -39,7 +39,7 @@ func (n *Node) openDirs() error {
 	for _, path := range n.static.Broker.LogDirs {
 		known, err := dir.ReadMeta(n.fs, path)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), diskFailure(err): // of the second Open tells
 			continue
 		case err != nil:
 			return err
@@ -56,10 +56,7 @@ func (n *Node) openDirs() error {
 	var opening sync.WaitGroup
 	for i, path := range n.static.Broker.LogDirs { // each is a disk of its own, that may have a journal to be read
 		opening.Go(func() {
-			opened[i], failed[i] = dir.Open(n.fs, path, dir.Options{
-				Meta: dir.Meta{ClusterID: n.clusterID, NodeID: n.static.Broker.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: n.static.Broker.LogMinFreeBytes, Metrics: n.metrics, Logger: n.loggers.Logger("storage"),
-				OnFailure: func(err error) { n.dirFailed(path, err) },
-			})
+			opened[i], failed[i] = n.openDir(path)
 			n.dirsDone.Add(1)
 		})
 	}
@@ -68,17 +65,29 @@ func (n *Node) openDirs() error {
 	return errors.Join(failed...)
 }
 
-// dirFailed is called when a directory goes offline. Without its metadata, or without any directory, a node cannot go on.
-func (n *Node) dirFailed(path string, err error) {
-	n.log.Error("a log directory is offline: its partitions are not served until the disk is repaired and the node restarted", "dir", path, "error", err)
-	alive := 0
-	for _, d := range n.dirs {
-		if d.Err() == nil {
-			alive++
-		}
+// openDir opens a directory, or makes what stands for one that its disk does not let be opened: without its metadata a node cannot start, but without others.
+func (n *Node) openDir(path string) (*dir.Dir, error) {
+	o := n.dirOptions(path)
+	d, err := dir.Open(n.fs, path, o)
+	if err == nil || !diskFailure(err) || path == n.static.Broker.MetadataLogDir {
+		return d, err
 	}
-	if path == n.static.Broker.MetadataLogDir || alive == 0 {
-		n.fail(fmt.Errorf("FATAL: log directory %s failed: %w", path, err))
+	if known, err := dir.ReadMeta(n.fs, path); err == nil {
+		o.Meta.DirectoryID = known.DirectoryID
+	}
+	n.log.Error("a log directory cannot be opened: the node starts without it, and its partitions are not served until the disk is repaired and the node restarted", "dir", path, "error", err)
+	return dir.Unavailable(n.fs, path, err, o), nil
+}
+
+func (n *Node) dirOptions(path string) dir.Options {
+	b := &n.static.Broker
+	stall := b.LogStall
+	if stall == 0 {
+		stall = -1
+	}
+	return dir.Options{
+		Meta: dir.Meta{ClusterID: n.clusterID, NodeID: b.NodeID}, Memory: n.memory, Handles: n.handles, MinFreeBytes: b.LogMinFreeBytes, ReserveBytes: b.LogReserveBytes,
+		StallAfter: stall, Metrics: n.metrics, Logger: n.loggers.Logger("storage"), OnFailure: func(err error) { n.dirFailed(path, err) }, OnChange: n.dirChanged,
 	}
 }
 
@@ -115,5 +124,10 @@ func (n *Node) cleanStart() bool {
 // logDir shows a directory to the API.
 type logDir struct{ *dir.Dir }
 
-// FreeSpace tells how many bytes are left on the directory's file system, and how many there are.
-func (d logDir) FreeSpace() (free, total int64, err error) { return d.FS().FreeSpace(d.Path()) }
+// FreeSpace tells how many bytes are left on the directory's file system, and how many there are. A disk that hangs is not asked.
+func (d logDir) FreeSpace() (free, total int64, err error) {
+	if d.Hung() {
+		return d.FreeBytes(), d.TotalBytes(), nil
+	}
+	return d.FS().FreeSpace(d.Path())
+}

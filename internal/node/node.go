@@ -22,7 +22,6 @@ import (
 	"github.com/ottla/ottla/internal/metric"
 	"github.com/ottla/ottla/internal/service/admin"
 	"github.com/ottla/ottla/internal/storage/dir"
-	"github.com/ottla/ottla/internal/storage/plog"
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
@@ -80,18 +79,24 @@ type Node struct {
 	dirsTotal  atomic.Int64
 	logsDone   atomic.Int64
 	logsTotal  atomic.Int64
+	recovering atomic.Bool // the logs of the start are being opened
 	flushes    *flushes
 	scrubbers  atomic.Pointer[[]*scrubber]
+	placed     *placedLogs
+	registered []model.TopicID // the log directories that the broker is registered with
+	tending    chan struct{}   // a directory hangs or is full, or no longer so
+	cleaning   chan struct{}   // retention is to be looked at now
 
 	mu struct {
 		sync.Mutex
 		active       bool                                  // this incarnation is registered: roles may be assumed (I2)
-		open         map[model.TopicID]map[int32]*plog.Log // opened at start, not taken over yet
+		open         map[model.TopicID]map[int32]openedLog // opened at start, not taken over yet
 		deleting     map[string]chan struct{}              // logs whose directory still has the name
 		coordinators map[int32]*coordinator
 		brokerEpoch  int64
-		places       map[string]*dir.Dir // where each log is
-		counts       map[*dir.Dir]int    // logs in each directory
+		places       map[string][]*dir.Dir // where each log is
+		counts       map[*dir.Dir]int      // logs in each directory
+		missing      map[model.TopicID]*dir.Dir
 	}
 	apply    sync.Mutex // one change of the partition table at a time
 	stopOnce sync.Once
@@ -116,8 +121,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	n.flushes = newFlushes(n.clock)
 	n.snapshots = newSnapshots(n)
+	n.placed, n.tending, n.cleaning = newPlacedLogs(), make(chan struct{}, 1), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	n.mu.open = map[model.TopicID]map[int32]*plog.Log{}
+	n.mu.open = map[model.TopicID]map[int32]openedLog{}
 	n.mu.deleting = map[string]chan struct{}{}
 	n.mu.coordinators = map[int32]*coordinator{}
 	n.phase.Store(admin.Starting)
@@ -159,6 +165,8 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.running.Go(n.maintain)
+	n.running.Go(n.tend)
+	n.running.Go(n.tellController)
 	n.running.Go(n.flush)
 	n.running.Go(newCleaner(n).run)
 	n.running.Go(n.snapshots.run)
@@ -204,17 +212,19 @@ func (n *Node) stop(ctx context.Context) error {
 	for p := range n.partitions.All() {
 		p.Close(model.NotLeaderForPartition)
 	}
+	for _, d := range n.dirs {
+		if d.Hung() { // so that nobody waits for it any longer
+			d.Offline(errors.New("it did not answer when the node stopped"))
+		}
+	}
 	n.running.Wait()
 	if n.quorum != nil {
-		if err := n.quorum.Close(); err != nil {
+		if err := unlessHung(n.metadataDir(), n.quorum.Close); err != nil {
 			failed = append(failed, fmt.Errorf("close the metadata quorum: %w", err))
 		}
 	}
-	n.mu.Lock()
-	epoch := n.mu.brokerEpoch
-	n.mu.Unlock()
 	for _, d := range n.dirs {
-		if err := d.Close(epoch); err != nil {
+		if err := unlessHung(d, func() error { return d.Close(n.epoch()) }); err != nil {
 			failed = append(failed, fmt.Errorf("close log directory %s: %w", d.Path(), err))
 		}
 	}
@@ -253,16 +263,17 @@ func (n *Node) abandon() {
 // retentionDelay is how long after the start retention is applied first, as in Kafka.
 const retentionDelay = 30 * time.Second
 
-// maintain applies retention and forgets silent producers, at the pace of log.retention.check.interval.ms. Logs that are compacted are the cleaner's, as in Kafka.
+// maintain applies retention and forgets silent producers, at the pace of log.retention.check.interval.ms, and faster while a disk is full. Logs that are compacted are the
+// cleaner's, as in Kafka.
 func (n *Node) maintain() {
-	pause := n.static.Broker.LogRetentionCheckInterval
-	timer := time.NewTimer(min(pause, retentionDelay))
+	timer := time.NewTimer(min(n.untilMaintenance(), retentionDelay))
 	defer timer.Stop()
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-timer.C:
+		case <-n.cleaning:
 		}
 		cleaned := n.dynamic.Load().Cleaner.Enable
 		for p := range n.partitions.All() {
@@ -270,6 +281,6 @@ func (n *Node) maintain() {
 				p.Maintain()
 			}
 		}
-		timer.Reset(pause)
+		timer.Reset(n.untilMaintenance())
 	}
 }

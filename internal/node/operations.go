@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/ottla/ottla/internal/cluster/partition"
 	"github.com/ottla/ottla/internal/cluster/shard"
@@ -67,16 +68,42 @@ func (n *Node) health() admin.Health {
 		}
 	}
 	for _, d := range *dirs {
-		out := admin.Directory{Path: d.Path(), ID: d.ID().String(), Online: d.Err() == nil, Partitions: counts[d.Path()], FreeBytes: d.FreeBytes(), TotalBytes: d.TotalBytes()}
-		out.Rot = rot[d.Path()]
-		h.Problems = append(h.Problems, n.scrubbed(d, &out)...)
-		if err := d.Err(); err != nil {
-			out.Error = err.Error()
-			h.Problems = append(h.Problems, fmt.Sprintf("log directory %s is offline: repair or replace its disk, then restart the node", d.Path()))
+		out := admin.Directory{
+			Path: d.Path(), ID: d.ID().String(), Online: d.Err() == nil, Stalled: d.Hung(), Full: d.Full(n.clock()), Partitions: counts[d.Path()],
+			FreeBytes: d.FreeBytes(), TotalBytes: d.TotalBytes(), ReserveBytes: d.ReserveBytes(),
 		}
+		if err := d.Err(); err != nil {
+			out.Error, out.Stalled, out.Full = err.Error(), false, false
+		}
+		out.Rot = rot[d.Path()]
+		h.Problems = append(append(h.Problems, n.scrubbed(d, &out)...), n.problems(d)...)
 		h.Directories = append(h.Directories, out)
 	}
 	return h
+}
+
+// problems says what is wrong with a directory, and what to do.
+func (n *Node) problems(d *dir.Dir) (out []string) {
+	say := func(format string, args ...any) {
+		out = append(out, "log directory "+d.Path()+" "+fmt.Sprintf(format, args...))
+	}
+	switch {
+	case d.Err() != nil:
+		say("is offline: repair or replace its disk, then restart the node")
+		return out
+	case d.Hung():
+		say("does not answer for %.0f seconds: its partitions are refused until it does; look at its disk", d.Stalled(time.Now()).Seconds())
+	}
+	switch {
+	case d.Critical():
+		say("is full to the last byte (%d bytes are free): delete topics or records, shorten their retention, or give it more space", d.FreeBytes())
+	case d.Full(n.clock()):
+		say("is full (%d bytes are free): clients' records are refused until there is more; delete topics or records, shorten their retention, or give it more space", d.FreeBytes())
+	}
+	if reads := d.Stats().ReadErrors.Load(); reads > 0 {
+		say("has failed %d reads: its disk is failing; replace it", reads)
+	}
+	return out
 }
 
 // settings is the configuration in force.
@@ -135,11 +162,30 @@ func registerDir(m *metric.Registry, d *dir.Dir) {
 		}
 		return 1
 	}, path)
+	m.GaugeFunc(metric.DirStalled, func() float64 {
+		if d.Hung() {
+			return 1
+		}
+		return 0
+	}, path)
+	m.GaugeFunc(metric.DirStalledSeconds, func() float64 { return d.Stalled(time.Now()).Seconds() }, path)
+	m.GaugeFunc(metric.DirFull, func() float64 {
+		switch {
+		case d.Critical():
+			return 2
+		case d.Full(time.Now()):
+			return 1
+		}
+		return 0
+	}, path)
+	m.GaugeFunc(metric.DirSizeBytes, func() float64 { return float64(d.TotalBytes()) }, path)
+	m.GaugeFunc(metric.DirReserveBytes, func() float64 { return float64(d.ReserveBytes()) }, path)
 	m.GaugeFunc(metric.DirFreeBytes, func() float64 { return float64(d.FreeBytes()) }, path)
 	m.GaugeFunc(metric.TailMemoryUnwritten, func() float64 { return float64(d.Share().Stats().Unwritten) }, path)
 	for family, value := range map[*metric.Family]func() int64{
 		metric.DirRounds: s.Rounds.Load, metric.DirRoundLogs: s.RoundLogs.Load, metric.DirSyncs: s.Syncs.Load, metric.DirDirectorySyncs: s.DirSyncs.Load,
 		metric.DirWrittenBytes: s.WrittenBytes.Load, metric.DirSyncedBytes: s.SyncedBytes.Load, metric.DirCheckpoints: s.Checkpoints.Load, metric.DirNoSpace: s.NoSpace.Load,
+		metric.DirStalls: s.Stalls.Load, metric.DirReadErrors: s.ReadErrors.Load,
 	} {
 		m.CounterFunc(family, func() float64 { return float64(value()) }, path)
 	}
@@ -155,15 +201,20 @@ func (n *Node) count(what func(*partition.Partition) bool) int {
 	return total
 }
 
+// countPatience is how long the count of groups waits for coordinators: one whose disk hangs must not keep all metrics from being shown.
+const countPatience = 2 * time.Second
+
 // countGroups asks every coordinator; one that does not answer now is left out.
 func (n *Node) countGroups() float64 {
 	var calls []*shard.Call
 	for _, c := range n.All() {
 		calls = append(calls, c.Call(group.Stats{}))
 	}
+	patience, cancel := context.WithTimeout(n.ctx, countPatience)
+	defer cancel()
 	total := 0
 	for _, call := range calls {
-		reply, err := call.Wait(n.ctx.Done())
+		reply, err := call.Wait(patience.Done())
 		if err != nil {
 			continue
 		}

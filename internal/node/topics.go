@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -138,64 +139,111 @@ func settingsOf(c *config.Topic, dynamic *config.Dynamic) *partition.Settings {
 	return out
 }
 
-// dirFor chooses the directory of a partition's log: the one that the metadata names, the one that has it, or the emptiest.
-func (n *Node) dirFor(topic *meta.Topic, index int32) (*dir.Dir, error) {
+// dirFor chooses the directory of a partition's log: the one that the metadata names, unless the log was moved to another one by hand; the one that has it; or the emptiest.
+// What stands for a directory that does not work, or is not there, is offline.
+func (n *Node) dirFor(topic *meta.Topic, index int32) *dir.Dir {
 	id := topic.Partition(index).Directory(n.static.Broker.NodeID)
 	name := model.TopicPartition{Topic: topic.Name, Partition: index}.String()
+	n.mu.Lock()
+	places := n.mu.places[name]
+	n.mu.Unlock()
 	for _, d := range n.dirs {
-		if d.ID() == id {
-			return d, nil
+		if d.ID() != id || id.IsZero() {
+			continue
 		}
+		if len(places) == 0 || d.Err() != nil || slices.Contains(places, d) {
+			return d
+		}
+		n.log.Warn("a log is not in the directory that the metadata names, but in another one: it was moved, and is used from there", "log", name, "dir", places[0].Path())
 	}
-	if !id.IsZero() && id != meta.UnassignedDirectory {
-		return nil, fmt.Errorf("partition %s lives in the log directory with id %v, which is not among log.dirs: name it there again, or delete the topic", name, id)
+	if len(places) > 0 {
+		return places[0]
 	}
+	if assigned := !id.IsZero() && id != meta.UnassignedDirectory; assigned && n.dirByID(id) == nil || !assigned && n.recovering.Load() && n.anyUnavailable() {
+		return n.missingDir(id)
+	}
+	return n.newPlace(name)
+}
+
+// newPlace chooses the directory of a log that is nowhere yet: one that works, and of those the emptiest.
+func (n *Node) newPlace(name string) *dir.Dir {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if d, ok := n.mu.places[name]; ok {
-		return d, nil
+	var best *dir.Dir
+	worse := func(a, b *dir.Dir) bool { // a directory that hangs or is full takes what it must
+		for _, bad := range []func(*dir.Dir) bool{func(d *dir.Dir) bool { return d.Err() != nil }, (*dir.Dir).Hung, func(d *dir.Dir) bool { return d.Full(n.clock()) }} {
+			if bad(a) != bad(b) {
+				return bad(a)
+			}
+		}
+		return n.mu.counts[a] > n.mu.counts[b]
 	}
-	best := n.dirs[0]
 	for _, d := range n.dirs {
-		if d.Err() == nil && (best.Err() != nil || n.mu.counts[d] < n.mu.counts[best]) {
+		if best == nil || worse(best, d) {
 			best = d
 		}
 	}
-	n.mu.places[name] = best
+	n.mu.places[name] = []*dir.Dir{best}
 	n.mu.counts[best]++
-	return best, nil
+	return best
+}
+
+func (n *Node) dirByID(id model.TopicID) *dir.Dir {
+	for _, d := range n.dirs {
+		if d.ID() == id {
+			return d
+		}
+	}
+	return nil
+}
+
+// anyUnavailable tells whether a directory could not be opened when the node started, so that nobody knows what is in it.
+func (n *Node) anyUnavailable() bool {
+	return slices.ContainsFunc(n.dirs, func(d *dir.Dir) bool { return d.Err() != nil })
 }
 
 // locate notes where logs were found.
 func (n *Node) locate() {
-	n.mu.places, n.mu.counts = map[string]*dir.Dir{}, map[*dir.Dir]int{}
+	n.mu.places, n.mu.counts = map[string][]*dir.Dir{}, map[*dir.Dir]int{}
 	for _, d := range n.dirs {
 		for _, name := range d.Names() {
-			n.mu.places[name] = d
+			n.mu.places[name] = append(n.mu.places[name], d)
 			n.mu.counts[d]++
 		}
 	}
 }
 
-// openLog opens one log of this broker. A log of an earlier topic of the same name is put aside first.
-func (n *Node) openLog(topic *meta.Topic, index int32, settings *partition.Settings) (*plog.Log, error) {
-	d, err := n.dirFor(topic, index)
-	if err != nil {
-		return nil, err
-	}
+// openLog opens one log of this broker. A log of an earlier topic of the same name is put aside first. A log of a directory that does not work is one that is offline; a disk
+// that does not let it be opened fails with its directory.
+func (n *Node) openLog(topic *meta.Topic, index int32, settings *partition.Settings) (openedLog, error) {
+	d := n.dirFor(topic, index)
 	name := model.TopicPartition{Topic: topic.Name, Partition: index}.String()
+	if err := d.Err(); err != nil {
+		return openedLog{plog.Unavailable(d, name, topic.ID, settings.Log, err), d}, nil
+	}
 	log, err := plog.Open(d, name, topic.ID, settings.Log)
 	if other, ok := errors.AsType[*plog.IdentityError](err); ok {
 		n.log.Warn("a log of a deleted topic of the same name is put aside", "log", name, "topic_id", other.Have)
-		if err := n.putAside(d, name); err != nil {
-			return nil, err
+		if err = n.putAside(d, name); err == nil {
+			log, err = plog.Open(d, name, topic.ID, settings.Log)
 		}
-		log, err = plog.Open(d, name, topic.ID, settings.Log)
+	}
+	if err != nil && diskFailure(err) && d.Path() != n.static.Broker.MetadataLogDir {
+		d.Offline(fmt.Errorf("open log %s: %w", name, err))
+	}
+	if failed := d.Err(); err != nil && failed != nil {
+		return openedLog{plog.Unavailable(d, name, topic.ID, settings.Log, failed), d}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open log %s in %s: %w", name, d.Path(), err)
+		return openedLog{}, fmt.Errorf("open log %s in %s: %w", name, d.Path(), err)
 	}
-	return log, nil
+	return openedLog{log, d}, nil
+}
+
+// openedLog is a log with its directory.
+type openedLog struct {
+	*plog.Log
+	dir *dir.Dir
 }
 
 // putAside renames a log's directory that belongs to no topic, as Kafka does; its records are kept for a person to look at.
@@ -215,11 +263,18 @@ func (n *Node) removeStrays(known map[string]bool) error {
 	for _, d := range n.dirs {
 		for _, name := range d.Names() {
 			if known[name] {
+				if name != metadataPartition {
+					n.log.Warn("a second log of a partition is not used", "dir", d.Path(), "log", name)
+				}
 				continue
 			}
 			n.log.Warn("a log belongs to no topic and is put aside", "dir", d.Path(), "log", name)
 			if err := n.putAside(d, name); err != nil {
-				return err
+				if !diskFailure(err) || d == n.metadataDir() {
+					return err
+				}
+				d.Offline(err)
+				break
 			}
 		}
 	}
@@ -267,26 +322,33 @@ func (n *Node) applyTopic(image *meta.Image, t *meta.Topic) {
 
 func (n *Node) openPartition(t *meta.Topic, index int32, settings *partition.Settings) *partition.Partition {
 	n.mu.Lock()
-	log := n.mu.open[t.ID][index]
-	if log != nil {
+	log, found := n.mu.open[t.ID][index]
+	if found {
 		delete(n.mu.open[t.ID], index)
 	}
 	n.mu.Unlock()
-	if log == nil {
+	if !found {
 		var err error
 		if log, err = n.openLog(t, index, settings); err != nil {
 			n.log.Error("a partition is offline", "topic", t.Name, "partition", index, "error", err)
 			return nil
 		}
 	}
-	d, err := n.dirFor(t, index)
-	if err != nil {
-		n.log.Error("a partition is offline", "topic", t.Name, "partition", index, "error", err)
-		return nil
-	}
+	n.tellPlace(t, index, log.dir)
 	return partition.New(partition.Options{
-		Topic: t.Name, ID: t.ID, Index: index, Self: n.static.Broker.NodeID, Dir: d.Path(), Log: log, Settings: settings, Clock: n.clock, Flush: n.flushes.within,
+		Topic: t.Name, ID: t.ID, Index: index, Self: n.static.Broker.NodeID, Dir: log.dir.Path(), Log: log.Log, Settings: settings, Clock: n.clock, Flush: n.flushes.within,
 	})
+}
+
+// tellPlace has the metadata learn where a log is, when it says otherwise.
+func (n *Node) tellPlace(t *meta.Topic, index int32, d *dir.Dir) {
+	told, id := t.Partition(index).Directory(n.static.Broker.NodeID), d.ID()
+	if id == meta.UnassignedDirectory {
+		id = meta.LostDirectory // nobody knows where it is, but not in a directory that works
+	}
+	if id != told && !id.IsZero() {
+		n.placed.add(meta.ReplicaDirectory{Topic: t.ID, Partition: index, Directory: id})
+	}
 }
 
 // occupied returns what to wait for while a deleted topic of the same name is still on disk, or nil.
@@ -334,10 +396,10 @@ func (n *Node) dropPartition(p *partition.Partition) {
 		}
 		n.mu.Lock()
 		delete(n.mu.deleting, name)
-		if d, ok := n.mu.places[name]; ok {
-			delete(n.mu.places, name)
+		for _, d := range n.mu.places[name] {
 			n.mu.counts[d]--
 		}
+		delete(n.mu.places, name)
 		n.mu.Unlock()
 		close(gone)
 	})

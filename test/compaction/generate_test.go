@@ -134,7 +134,7 @@ func (g *generator) append(b batch.Batch, origin plog.Origin) {
 			}
 			return
 		}
-		if err := g.log.WaitRoom(g.t.Context()); err != nil {
+		if err := g.log.WaitRoom(g.t.Context(), plog.Internal); err != nil {
 			g.t.Fatal(err)
 		}
 	}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -28,8 +30,13 @@ func (b *Broker) describeLogDirs(r *server.Request, req *kmsg.DescribeLogDirsReq
 				resp.Dirs = append(resp.Dirs, out)
 				continue
 			}
-			if free, total, err := dir.FreeSpace(); err == nil {
+			switch free, total, err := dir.FreeSpace(); {
+			case err == nil:
 				out.TotalBytes, out.UsableBytes = total, free
+			case !errors.Is(err, errors.ErrUnsupported):
+				out.ErrorCode = int16(model.KafkaStorageError)
+				resp.Dirs = append(resp.Dirs, out)
+				continue
 			}
 			b.fillLogDir(&out, dir, asked)
 			resp.Dirs = append(resp.Dirs, out)

@@ -30,8 +30,8 @@ func (b *Broker) describeProducers(r *server.Request, req *kmsg.DescribeProducer
 				part.ErrorCode, part.ErrorMessage = int16(model.UnknownTopicOrPartition), text("there is no topic '"+t.Topic+"'")
 			case p == nil:
 				part.ErrorCode = int16(model.UnknownTopicOrPartition)
-			case p.LeaderEpoch() < 0:
-				part.ErrorCode = int16(model.NotLeaderForPartition)
+			case p.CheckEpoch(-1) != model.None:
+				part.ErrorCode = int16(p.CheckEpoch(-1))
 			case left.full():
 				part.ErrorCode, part.ErrorMessage = int16(left.refusal().Code), text(left.refusal().Message)
 			default:

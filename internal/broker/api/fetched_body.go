@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/ottla/ottla/internal/broker/server"
@@ -35,6 +37,9 @@ func (b fetchedBody) WriteTo(w io.Writer) (int64, error) {
 		cut++
 		written, err := b.records(w, records)
 		total += written
+		if _, disk := errors.AsType[*plog.DiskError](err); disk {
+			err = fmt.Errorf("%w: %w", server.ErrDisk, err)
+		}
 		if err != nil {
 			return total, err
 		}

@@ -1,6 +1,9 @@
 package server
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // Body is the body of one response, without header and frame size.
 //
@@ -11,6 +14,9 @@ type Body interface {
 	WriteTo(w io.Writer) (int64, error)
 	Close()
 }
+
+// ErrDisk marks an error of Body.WriteTo as one of the disk: the peer did nothing wrong.
+var ErrDisk = errors.New("the disk failed a read")
 
 // Keeper is what the writer of Body.WriteTo also is. Keep is Write for bytes that stay as they are until the Body is closed: many of them leave in one system
 // call, which for large answers is half of their cost.

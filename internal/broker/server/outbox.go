@@ -85,7 +85,11 @@ func (o *outbox) send(p *parked, ready time.Time) {
 	}
 	if err != nil {
 		o.failed = err
-		o.conn.cut(o.conn.complain(closedBody, "closing a connection whose response could not be finished",
+		why := closedBody
+		if errors.Is(err, ErrDisk) {
+			why = closedDisk
+		}
+		o.conn.cut(o.conn.complain(why, "closing a connection whose response could not be finished",
 			slog.String("api", p.route.Name), slog.String("error", err.Error())))
 		return
 	}

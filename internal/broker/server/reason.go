@@ -17,10 +17,11 @@ const (
 	closedStalled     // memory was short and it held some without progress
 	closedNoMemory    // it waited too long for memory, or asked for more than there is
 	closedBody        // an answer's body could not be finished
+	closedDisk        // the disk did not deliver what an answer needs
 	reasons
 )
 
 func (r reason) String() string {
 	return [...]string{"open", "peer", "answer", "idle", "shutdown", "too_large", "foreign_protocol", "malformed", "unsupported", "slow_frame", "stalled",
-		"no_memory", "broken_body"}[r]
+		"no_memory", "broken_body", "disk_error"}[r]
 }

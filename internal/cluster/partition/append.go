@@ -46,7 +46,7 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 	}
 	appended, err := p.append(b, acks, ticket, slot)
 	for err == plog.ErrBudget {
-		if err = p.log.WaitRoom(ctx); err == nil {
+		if err = p.log.WaitRoom(ctx, plog.Client); err == nil {
 			appended, err = p.append(b, acks, ticket, slot)
 		}
 	}

@@ -76,6 +76,7 @@ func New(o Options) *Partition {
 	p.mu.replica.Limit(o.Settings.MinInSync)
 	p.highWatermark.Store(o.Log.EndOffset())
 	p.leaderEpoch.Store(-1)
+	p.mu.err = o.Log.Lost()
 	o.Log.OnProgress(p.progress)
 	return p
 }
@@ -195,6 +196,9 @@ func (p *Partition) progress() {
 		failed = p.mu.committed.drain(p.mu.written.drain(nil))
 		moved = true
 	}
+	if p.mu.err == nil && p.log.ShortOfSpace() { // nobody knows when there will be some: who has records taken tries again, and hears then how they fared
+		failed, code = p.mu.committed.drain(p.mu.written.drain(nil)), model.KafkaStorageError
+	}
 	var wakers []*Waker
 	var watchers []func()
 	if moved {
@@ -233,6 +237,16 @@ func (p *Partition) reached() (written, durable int64) {
 
 // Flush does what flush.ms demands; see plog.Log.Flush.
 func (p *Partition) Flush() int64 { return p.log.Flush(p.clock()) }
+
+// GiveUp fails whoever waits for the disk, because it hangs: who has records taken tries again, and hears then how they fared.
+func (p *Partition) GiveUp() {
+	p.mu.Lock()
+	failed := p.mu.committed.drain(p.mu.written.drain(nil))
+	p.mu.Unlock()
+	for _, w := range failed {
+		w.ticket.Complete(w.slot, model.KafkaStorageError)
+	}
+}
 
 // Close fails whoever waits and wakes whoever reads, with the code that tells why: the partition is deleted or the node stops. The log is the caller's to close.
 func (p *Partition) Close(code model.ErrorCode) {

@@ -30,10 +30,13 @@ type ReadResult struct {
 	DivergingEnd   int64
 }
 
-// CheckEpoch compares a client's leader epoch with the one in force: None, FencedLeaderEpoch, UnknownLeaderEpoch, or NotLeaderForPartition.
+// CheckEpoch compares a client's leader epoch with the one in force: None, FencedLeaderEpoch, UnknownLeaderEpoch, or NotLeaderForPartition. It is KafkaStorageError whenever
+// the partition's directory is offline.
 func (p *Partition) CheckEpoch(epoch int32) model.ErrorCode {
 	own := p.leaderEpoch.Load()
 	switch {
+	case p.log.Lost() != nil:
+		return model.KafkaStorageError
 	case own < 0:
 		return model.NotLeaderForPartition
 	case epoch == plog.NoEpoch || epoch == own:
@@ -61,7 +64,7 @@ func (p *Partition) EpochEnd(epoch int32) (int32, int64) {
 	return p.log.EpochEnd(epoch)
 }
 
-// Read returns records below the high watermark. It takes no lock. The offsets in the result are valid with every error but NotLeaderForPartition.
+// Read returns records below the high watermark. It takes no lock. The offsets in the result are valid with every error but those of CheckEpoch.
 func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if code := p.CheckEpoch(max(r.LeaderEpoch, plog.NoEpoch)); code != model.None {
 		return ReadResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, code

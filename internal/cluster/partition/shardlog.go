@@ -28,6 +28,9 @@ func (l *ShardLog) Admit() error {
 	if l.p.mu.err != nil {
 		return l.p.mu.err
 	}
+	if err := l.p.log.Stuck(); err != nil {
+		return err
+	}
 	if code := l.p.mu.replica.Admit(-1); code != model.None {
 		return l.p.refusal(code)
 	}
@@ -48,7 +51,7 @@ func (l *ShardLog) Append(records []machine.Record) (machine.Position, error) {
 	b := l.builder.Build()
 	epoch, appended, err := l.append(b, now)
 	for err == plog.ErrBudget { // the disk is far behind even what coordinators may pass
-		if err = l.p.log.WaitRoom(context.Background()); err == nil {
+		if err = l.p.log.WaitRoom(context.Background(), plog.Internal); err == nil {
 			epoch, appended, err = l.append(b, now)
 		}
 	}

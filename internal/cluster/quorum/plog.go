@@ -23,7 +23,7 @@ func (l partitionLog) Append(ctx context.Context, b batch.Batch) error {
 		if !errors.Is(err, plog.ErrBudget) {
 			return err
 		}
-		if err := l.WaitRoom(ctx); err != nil {
+		if err := l.WaitRoom(ctx, plog.Follower); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	firstVersion              = 0 // of records that have only one
 	registrationChangeVersion = 0 // enough for fencing, and what Kafka writes for it
 	shutDownVersion           = 1
+	directoryChangeVersion    = 2 // of a registration, from directoriesLevel on
 )
 
 // versionsAt are the newest versions that a level allows.

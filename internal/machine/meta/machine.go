@@ -106,6 +106,10 @@ func (m *Machine) Step(_ time.Time, from machine.Caller, input any) machine.Out 
 		reply = m.fenceBroker(&recs, in)
 	case ShutDownBroker:
 		reply = m.shutDownBroker(&recs, in)
+	case AssignReplicas:
+		reply = m.assignReplicas(&recs, in)
+	case FailDirectories:
+		reply = m.failDirectories(&recs, in)
 	case UnregisterBroker:
 		reply = m.unregisterBroker(&recs, in)
 	case RegisterController:

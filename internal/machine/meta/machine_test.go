@@ -83,7 +83,7 @@ func TestHistories(t *testing.T) { // I1 I2 I3 I4 I5
 
 func (h *history) act() {
 	name := rapid.StringMatching(`[ab][._x]?[c]?`).Draw(h.rt, "name")
-	switch rapid.IntRange(0, 9).Draw(h.rt, "act") {
+	switch rapid.IntRange(0, 11).Draw(h.rt, "act") {
 	case 0, 1:
 		h.last++
 		h.step(CreateTopics{Topics: []CreateTopic{{
@@ -112,6 +112,10 @@ func (h *history) act() {
 	case 8:
 		h.commit()
 	case 9:
+		h.failDirectory()
+	case 10:
+		h.assign(name)
+	case 11:
 		h.m.Committed(machine.Position{Epoch: 1, Offset: int64(rapid.IntRange(1, int(h.end)).Draw(h.rt, "committed"))})
 	}
 }
@@ -133,6 +137,45 @@ func (h *history) fence() {
 	}
 }
 
+// directoriesOf are those with which a broker comes back: it has two, of which the second may be missing.
+func directoriesOf(t *rapid.T, broker int32) []model.TopicID {
+	return []model.TopicID{id(int(broker) * 11), id(int(broker)*11 + 1)}[:rapid.IntRange(1, 2).Draw(t, "directories")]
+}
+
+// failDirectory has a directory of a broker fail: nothing is led there afterwards.
+func (h *history) failDirectory() {
+	b := h.m.ahead.image.Broker(rapid.SampledFrom([]int32{1, 2, 3}).Draw(h.rt, "broker"))
+	if b == nil {
+		return
+	}
+	failed := id(int(b.ID)*11 + 1) // the other one proves at its return that the broker is the same
+	for again := true; again; {
+		again = h.step(FailDirectories{b.ID, b.Epoch, []model.TopicID{failed}}).(BrokerReply).Again
+	}
+	for t := range h.m.Image().Topics() {
+		for n, p := range t.Partitions {
+			if p.Leader == b.ID && p.Directory(b.ID) == failed {
+				h.rt.Fatalf("%s-%d is led by broker %d from the directory that failed", t.Name, n, b.ID)
+			}
+		}
+	}
+}
+
+// assign puts a partition into a directory of one of its brokers.
+func (h *history) assign(topic string) {
+	b := h.m.ahead.image.Broker(rapid.SampledFrom([]int32{1, 2, 3}).Draw(h.rt, "broker"))
+	t := h.m.Image().TopicByName(topic)
+	if b == nil || t == nil || !slices.Contains(t.Partitions[0].Replicas, b.ID) {
+		return
+	}
+	to := id(int(b.ID)*11 + rapid.IntRange(0, 1).Draw(h.rt, "directory"))
+	reply := h.step(AssignReplicas{b.ID, b.Epoch, []ReplicaDirectory{{t.ID, 0, to}}}).(AssignReplicasReply)
+	p := h.m.Image().TopicByName(topic).Partition(0)
+	if reply.Replicas[0].Code != model.None || p.Directory(b.ID) != to || p.Leader == b.ID && !h.m.Image().Broker(b.ID).hasOnline(to) {
+		h.rt.Fatalf("assigned to %s: %+v, %+v", to, reply, p)
+	}
+}
+
 // register brings a broker back and lets it lead; after a crash it must not lead in an epoch of before.
 func (h *history) register(broker int32, clean bool) {
 	type led struct{ leader, epoch int32 }
@@ -144,7 +187,7 @@ func (h *history) register(broker int32, clean bool) {
 	}
 	h.incarnation++
 	reply := h.step(RegisterBroker{
-		ID: broker, IncarnationID: id(1000 + h.incarnation), Directories: []model.TopicID{id(int(broker) * 11)}, CleanShutdown: clean,
+		ID: broker, IncarnationID: id(1000 + h.incarnation), Directories: directoriesOf(h.rt, broker), CleanShutdown: clean,
 		Fenced: rapid.Bool().Draw(h.rt, "fenced"), Endpoints: []Endpoint{{Listener: "PLAINTEXT", Host: "h", Port: 9092}},
 	}).(BrokerReply)
 	if reply.Code != model.None {
@@ -163,7 +206,7 @@ func (h *history) register(broker int32, clean bool) {
 			if !clean && was.leader == broker && p.Leader == broker && p.LeaderEpoch <= was.epoch {
 				h.rt.Fatalf("broker %d leads %s-%d on in epoch %d after a crash", broker, t.Name, n, p.LeaderEpoch)
 			}
-			if p.Leader == NoLeader && slices.Contains(p.ISR, broker) {
+			if p.Leader == NoLeader && slices.Contains(p.ISR, broker) && image.Broker(broker).hasOnline(p.Directory(broker)) {
 				h.rt.Fatalf("%s-%d has no leader although broker %d is in sync and active", t.Name, n, broker)
 			}
 		}

@@ -67,7 +67,7 @@ func (m *Machine) registerBroker(recs *records, in RegisterBroker) BrokerReply {
 	delete(m.raises, in.ID)
 	// A broker that is still fenced may have come back unclean before and been stopped before all its epochs were raised, unless it was fenced by its own shutdown.
 	clean := in.CleanShutdown && (old == nil || !old.Fenced || old.InControlledShutdown)
-	back := &returning{clean: clean, fenced: in.Fenced}
+	back := &returning{clean: clean, fenced: in.Fenced, directories: in.Directories}
 	back.collect(image, in.ID)
 	if len(back.partitions) > m.opts.MaxChangesPerInput && !back.fenced {
 		back.fenced = true
@@ -87,7 +87,7 @@ func (m *Machine) registerBroker(recs *records, in RegisterBroker) BrokerReply {
 	}
 	again := back.fenced && !in.Fenced || !back.finished()
 	if !back.fenced {
-		again = m.elect(recs, in.ID) || again
+		again = m.elect(recs, &Broker{ID: in.ID, Directories: in.Directories}) || again
 	}
 	return BrokerReply{Epoch: epoch, Fenced: back.fenced, Again: again}
 }
@@ -159,7 +159,7 @@ func (m *Machine) unfenceBroker(recs *records, in UnfenceBroker) BrokerReply {
 	if b.Fenced {
 		recs.add(&record.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: -1}, registrationChangeVersion)
 	}
-	again := m.elect(recs, in.ID)
+	again := m.elect(recs, b)
 	return BrokerReply{Epoch: b.Epoch, Again: again}
 }
 

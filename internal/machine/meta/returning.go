@@ -12,10 +12,11 @@ import (
 // An unclean shutdown may have lost the end of a log: records that a follower or a reader of unsynced data could have seen. If the broker led on in the
 // same epoch, it would give their offsets to other records, and nobody could tell the two apart. So it leads again only in a higher epoch.
 type returning struct {
-	clean      bool
-	fenced     bool // the broker may not lead afterwards
-	partitions []partitionRef
-	done, step int
+	clean       bool
+	fenced      bool            // the broker may not lead afterwards
+	directories []model.TopicID // those of the broker that work: it may not lead what lives in another
+	partitions  []partitionRef
+	done, step  int
 }
 
 type partitionRef struct {
@@ -55,7 +56,8 @@ func (r *returning) change(recs *records, image *Image, broker int32, limit int)
 
 // changeOf decides about one partition; ok is false when it stays as it is.
 func (r *returning) changeOf(image *Image, p *Partition, broker int32) (c *record.PartitionChangeRecord, ok bool) {
-	if r.clean && !r.fenced || p.Leader != broker && !slices.Contains(p.ISR, broker) {
+	gone := r.fenced || !online(p.Directory(broker), r.directories)
+	if r.clean && !gone || p.Leader != broker && !slices.Contains(p.ISR, broker) {
 		return nil, false
 	}
 	c = record.NewPartitionChangeRecord()
@@ -63,7 +65,7 @@ func (r *returning) changeOf(image *Image, p *Partition, broker int32) (c *recor
 	others := slices.DeleteFunc(slices.Clone(p.ISR), func(id int32) bool { return id == broker })
 	switch {
 	case p.Leader != broker:
-	case successor != NoLeader || r.fenced:
+	case successor != NoLeader || gone:
 		c.Leader = successor
 	default:
 		c.Leader = broker // nobody else could: it leads on, in a new epoch
@@ -77,7 +79,7 @@ func (r *returning) changeOf(image *Image, p *Partition, broker int32) (c *recor
 // successor is the in-sync replica that would lead instead of the broker, in the order of preference.
 func (r *returning) successor(image *Image, p *Partition, broker int32) int32 {
 	for _, id := range p.Replicas {
-		if b := image.Broker(id); id != broker && b != nil && b.Active() && slices.Contains(p.ISR, id) {
+		if b := image.Broker(id); id != broker && b != nil && b.Active() && b.hasOnline(p.Directory(id)) && slices.Contains(p.ISR, id) {
 			return id
 		}
 	}
@@ -85,40 +87,49 @@ func (r *returning) successor(image *Image, p *Partition, broker int32) int32 {
 }
 
 // electable tells whether the broker may lead a partition that has no leader: it is in sync, or nobody is and it was when the last replica went (KIP-966), or nobody else has
-// the partition.
-func electable(p *Partition, broker int32) bool {
-	if len(p.ISR) > 0 {
-		return slices.Contains(p.ISR, broker)
+// the partition; and the directory of its replica works.
+func electable(p *Partition, b *Broker) bool {
+	if !b.hasOnline(p.Directory(b.ID)) {
+		return false
 	}
-	if slices.Contains(p.EligibleLeaderReplicas, broker) || len(p.Replicas) == 1 && p.Replicas[0] == broker {
+	if len(p.ISR) > 0 {
+		return slices.Contains(p.ISR, b.ID)
+	}
+	if slices.Contains(p.EligibleLeaderReplicas, b.ID) || len(p.Replicas) == 1 && p.Replicas[0] == b.ID {
 		return true
 	}
-	return len(p.EligibleLeaderReplicas) == 0 && len(p.LastKnownELR) == 1 && p.LastKnownELR[0] == broker
+	return len(p.EligibleLeaderReplicas) == 0 && len(p.LastKnownELR) == 1 && p.LastKnownELR[0] == b.ID
+}
+
+// elected makes the broker the leader in a change of a partition.
+func elected(c *record.PartitionChangeRecord, p *Partition, broker int32) {
+	c.Leader = broker
+	if len(p.ISR) == 0 {
+		c.ISR = []int32{broker}
+	}
+	if slices.Contains(p.EligibleLeaderReplicas, broker) {
+		c.EligibleLeaderReplicas = slices.DeleteFunc(slices.Clone(p.EligibleLeaderReplicas), func(id int32) bool { return id == broker })
+	}
+	if len(p.LastKnownELR) > 0 {
+		c.LastKnownELR = []int32{}
+	}
 }
 
 // elect makes the broker lead the partitions that have no leader and may have it as one. It tells whether some are left for the next input.
-func (m *Machine) elect(recs *records, broker int32) (again bool) {
+func (m *Machine) elect(recs *records, b *Broker) (again bool) {
 	n := 0
 	for t := range m.ahead.image.Topics() {
 		for number := range t.Partitions {
 			p := &t.Partitions[number]
-			if p.Leader != NoLeader || !electable(p, broker) {
+			if p.Leader != NoLeader || !electable(p, b) {
 				continue
 			}
 			if n++; n > m.opts.MaxChangesPerInput {
 				return true
 			}
 			c := record.NewPartitionChangeRecord()
-			c.TopicID, c.PartitionID, c.Leader = t.ID, int32(number), broker
-			if len(p.ISR) == 0 {
-				c.ISR = []int32{broker}
-			}
-			if slices.Contains(p.EligibleLeaderReplicas, broker) {
-				c.EligibleLeaderReplicas = slices.DeleteFunc(slices.Clone(p.EligibleLeaderReplicas), func(id int32) bool { return id == broker })
-			}
-			if len(p.LastKnownELR) > 0 {
-				c.LastKnownELR = []int32{}
-			}
+			c.TopicID, c.PartitionID = t.ID, int32(number)
+			elected(c, p, b.ID)
 			recs.add(c, m.versions().partitionChange)
 		}
 	}

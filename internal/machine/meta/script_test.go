@@ -279,6 +279,22 @@ func (r *rig) run(a args) {
 		r.broker(r.step(FenceBroker{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0))}))
 	case "unregister":
 		r.broker(r.step(UnregisterBroker{ID: int32(a.int("id", 1))}))
+	case "assign": // lines such as "topic 0 dir"
+		in := AssignReplicas{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0))}
+		for _, line := range lines {
+			var topic, partition, directory int
+			if _, err := fmt.Sscan(line, &topic, &partition, &directory); err != nil {
+				a.t.Fatal(err)
+			}
+			in.Replicas = append(in.Replicas, ReplicaDirectory{Topic: id(topic), Partition: int32(partition), Directory: directoryID(directory)})
+		}
+		reply := r.step(in).(AssignReplicasReply)
+		fmt.Fprintln(&r.out, showResult(reply.Result))
+		for _, x := range reply.Replicas {
+			fmt.Fprintln(&r.out, showResult(x))
+		}
+	case "fail":
+		r.broker(r.step(FailDirectories{ID: int32(a.int("id", 1)), Epoch: int64(a.int("epoch", 0)), Directories: a.ids("dirs")}))
 	case "controller":
 		fmt.Fprintln(&r.out, showResult(r.step(RegisterController{ID: 1, IncarnationID: id(9), Endpoints: []Endpoint{{Listener: "CONTROLLER", Host: "h", Port: 9093}}}).(Result)))
 	case "create", "create-many":
@@ -310,6 +326,14 @@ func (r *rig) run(a args) {
 	default:
 		r.raw(a, lines)
 	}
+}
+
+// directoryID is the id of a directory; those below ten are reserved ones.
+func directoryID(n int) model.TopicID {
+	if n < 10 {
+		return model.TopicID{15: byte(n)}
+	}
+	return id(n)
 }
 
 // raw applies records that no input of ours makes.

@@ -43,9 +43,13 @@ type Directory struct {
 	ID         string `json:"id"`
 	Online     bool   `json:"online"`
 	Error      string `json:"error,omitempty"` // why it is not
+	Stalled    bool   `json:"stalled"`         // its disk does not answer at the moment
+	Full       bool   `json:"full"`            // clients' records are refused for want of space
 	Partitions int    `json:"partitions"`
 	FreeBytes  int64  `json:"free_bytes"`
 	TotalBytes int64  `json:"total_bytes"`
+	// ReserveBytes is kept for the moment at which nothing else is left.
+	ReserveBytes int64 `json:"reserve_bytes"`
 	// LastScrub is when all sealed segments were last compared with their checksums.
 	LastScrub *time.Time `json:"last_scrub,omitempty"`
 	Rot       []Rot      `json:"rot,omitempty"`

@@ -89,7 +89,8 @@ func (d *Dir) turn() bool {
 	// Whoever is ready to append now joins this round instead of waiting for the next.
 	runtime.Gosched()
 	now := time.Now()
-	if d.full.Load() && now.Sub(d.spaceLooked) >= spaceRetry {
+	if d.full.Load() && now.Sub(d.spaceLooked) >= spaceRetry || d.spaceDue.Load() {
+		d.spaceDue.Store(false)
 		d.lookAtSpace(now)
 	}
 	d.mu.Lock()
@@ -133,7 +134,7 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 		return
 	}
 	d.roundBegan.Store(now.UnixNano())
-	defer d.roundBegan.Store(0)
+	defer d.endRound()
 	d.takeJournal()
 	r := &d.round
 	r.begin(now, len(logs))
@@ -173,6 +174,15 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 	}
 }
 
+// endRound is the end of what the canary watches.
+func (d *Dir) endRound() {
+	d.roundBegan.Store(0)
+	d.progressed.Store(0)
+	if d.hung.Load() {
+		d.judge(time.Now())
+	}
+}
+
 // stage lets every log write. Logs that find no space keep what they have for later; the others go on.
 func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	var needs Needs
@@ -201,6 +211,7 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	if err := d.begin(r, logs, unprepared == nil); err != nil {
 		return err
 	}
+	defer func() { r.member = nil }()
 	for i, l := range logs {
 		err := unprepared
 		if !d.needy[i] || err == nil {
@@ -273,7 +284,11 @@ func (d *Dir) stall(l dirtyLog, err error) {
 		d.stalled = append(d.stalled, l)
 	}
 	d.stalledAt = d.round.now
-	if !d.full.Swap(true) {
+	d.outOfSpace(err)
+	if x, ok := l.Log.(interface{ OutOfSpace() }); ok {
+		x.OutOfSpace()
+	}
+	if d.fill() {
 		d.logger.Error("log directory ran out of space or of open files: what was appended waits in memory, clients' appends are refused until there is some again", "directory", d.path, "log", l.Name(), "error", err)
 	}
 }

@@ -39,9 +39,15 @@ type Options struct {
 	MinFreeBytes int64
 	// CheckpointBytes is how much may be synced between two checkpoints.
 	CheckpointBytes int64
+	// ReserveBytes is room that is kept on the disk and given up when everything else is used up; zero keeps none.
+	ReserveBytes int64
+	// StallAfter is how long a write or sync may take before the directory counts as hung; negative: for ever.
+	StallAfter time.Duration
 	// OnFailure is called once, with no lock held, when the directory goes offline.
 	OnFailure func(error)
-	Logger    *slog.Logger
+	// OnChange is called, with no lock held, when Hung, Full or Critical may have changed. It must not block.
+	OnChange func()
+	Logger   *slog.Logger
 	// Metrics takes the histograms of the committer.
 	Metrics *metric.Registry
 	// JournalBytes is the size of the journal that small rounds are written to; negative: none. JournalAfter is how many rounds pass before it is made.
@@ -63,23 +69,35 @@ type Dir struct {
 	logger    *slog.Logger
 	mutants   Mutants
 	onFailure func(error)
+	onChange  func()
 	minFree   int64
 	clean     bool
 	epoch     int64
 
-	err        atomic.Pointer[error]
-	full       atomic.Bool
-	fullAsked  atomic.Int64
-	free       atomic.Int64
-	total      atomic.Int64 // size of the file system, 0 when it is not known
-	roundBegan atomic.Int64
-	stats      Stats
+	err       atomic.Pointer[error]
+	full      atomic.Bool
+	critical  atomic.Bool // the disk is full to the last byte: see giveUpReserve
+	fullAsked atomic.Int64
+	free      atomic.Int64
+	total     atomic.Int64
+	spaceDue  atomic.Bool // the free space is to be looked at
+	stats     Stats
+
+	// The times, in nanoseconds, at which the present round began, something of it was synced last, and the canary began; 0 for none.
+	roundBegan, progressed, probeBegan atomic.Int64
+	stallAfter                         time.Duration
+	hung                               atomic.Bool
+	hungSince                          atomic.Int64
+	reserved                           atomic.Int64 // size of the reserve
+	reserveMade                        atomic.Bool  // the making of one has ended
+	reserveBytes                       int64        // what was asked for
 
 	newJournal atomic.Pointer[journal]
 
 	awake   chan struct{}
 	closing chan struct{}
 	done    chan struct{}
+	watched chan struct{} // the canary has ended
 	later   later
 
 	mu struct {
@@ -101,6 +119,9 @@ type Dir struct {
 	spaceLooked     time.Time
 	spaceBytes      int64
 	spaceAfter      int64 // bytes after which the free space is asked for again
+	low             int64 // free space below which the directory is full
+	making          bool  // a reserve
+	gaveUp          int64 // the size of the reserve that was given up last
 	sinceCheckpoint int64
 	checkpointEvery int64
 	checkpointAt    int64
@@ -130,42 +151,27 @@ func Open(fsys vfs.FS, path string, o Options) (*Dir, error) {
 		return nil, fmt.Errorf("lock log directory %s: %w", path, err)
 	}
 	d := newDir(fsys, path, lock, o)
+	if err := d.lookForReserve(); err != nil {
+		return nil, errors.Join(fmt.Errorf("log directory %s: %w", path, err), lock.Close())
+	}
 	if err := d.load(o.Meta); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	d.share = d.memory.newShare()
 	d.lookAtSpace(time.Now())
 	go d.run()
+	if d.stallAfter > 0 {
+		go d.watch()
+	} else {
+		close(d.watched)
+	}
 	return d, nil
-}
-
-// makeDurably makes a directory and its missing parents so that a power cut cannot take them back.
-func makeDurably(fsys vfs.FS, path string) error {
-	var parents []string
-	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
-		_, err := fsys.Stat(p)
-		if err == nil || p == filepath.Dir(p) {
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		parents = append(parents, filepath.Dir(p))
-	}
-	if err := fsys.MkdirAll(path); err != nil {
-		return err
-	}
-	for _, p := range parents {
-		if err := fsys.SyncDir(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	d := &Dir{
-		fs: fsys, path: path, lock: lock, memory: o.Memory, handles: o.Handles, logger: o.Logger, mutants: o.Mutants, onFailure: o.OnFailure,
+		fs: fsys, path: path, lock: lock, memory: o.Memory, handles: o.Handles, logger: o.Logger, mutants: o.Mutants, onFailure: o.OnFailure, onChange: o.OnChange,
+		reserveBytes: o.ReserveBytes, stallAfter: o.StallAfter, watched: make(chan struct{}),
 		minFree: o.MinFreeBytes, checkpointEvery: o.CheckpointBytes, journalBytes: o.JournalBytes, journalAfter: o.JournalAfter,
 		awake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), spaceAfter: spaceEveryBytes,
 	}
@@ -184,6 +190,10 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	}
 	d.stats.SyncSeconds = metrics.Histogram(metric.DirSyncSeconds, path)
 	d.stats.RoundSeconds = metrics.Histogram(metric.DirRoundSeconds, path)
+	d.stats.ProbeSeconds = metrics.Histogram(metric.DirProbeSeconds, path)
+	if d.stallAfter == 0 {
+		d.stallAfter = DefaultStallAfter
+	}
 	if d.minFree <= 0 {
 		d.minFree = DefaultMinFreeBytes
 	}
@@ -508,12 +518,17 @@ func (d *Dir) Return(name string, f *Found) {
 	}
 }
 
-// Later runs f after the delay, unless the directory is closed before: whatever f does must also be done by the next start.
-func (d *Dir) Later(delay time.Duration, f func()) { d.later.after(delay, f) }
+// Later runs f after the delay, unless the directory is closed before: whatever f does must also be done by the next start. On a full disk nothing is delayed.
+func (d *Dir) Later(delay time.Duration, f func()) {
+	if d.full.Load() {
+		delay = 0
+	}
+	d.later.after(delay, f)
+}
 
 // RemoveLater removes a directory that was renamed to end in -delete.
 func (d *Dir) RemoveLater(path string, delay time.Duration) {
-	d.later.after(delay, func() { d.remove(path) })
+	d.Later(delay, func() { d.remove(path) })
 }
 
 // remove removes what waits for its removal. A failure is reported and left to the next start.
@@ -542,14 +557,23 @@ func (d *Dir) SyncFile(f vfs.File) error {
 	return nil
 }
 
+func failure(format string, args ...any) error {
+	return &model.Error{Code: model.KafkaStorageError, Message: fmt.Sprintf(format, args...)}
+}
+
+func (d *Dir) offline(why error) error {
+	return failure("log directory %s is offline: %v; check the disk, then restart the node", d.path, why)
+}
+
 // fail takes the directory offline for good.
 func (d *Dir) fail(err error) {
-	err = &model.Error{Code: model.KafkaStorageError, Message: fmt.Sprintf("log directory %s is offline: %v; check the disk, then restart the node", d.path, err)}
+	err = d.offline(err)
 	if !d.err.CompareAndSwap(nil, &err) {
 		return
 	}
 	d.logger.Error("log directory goes offline", "directory", d.path, "error", err)
 	d.failLogs(err)
+	d.share.close() // what it holds is lost: the others may have the memory
 	if d.onFailure != nil {
 		d.onFailure(err)
 	}
@@ -565,13 +589,4 @@ func (d *Dir) failLogs(err error) {
 	for _, l := range logs {
 		l.Fail(err)
 	}
-}
-
-// Stalled tells for how long the committer has been in its present round; zero when it is idle. A disk that hangs shows here.
-func (d *Dir) Stalled(now time.Time) time.Duration {
-	began := d.roundBegan.Load()
-	if began == 0 {
-		return 0
-	}
-	return max(0, now.Sub(time.Unix(0, began)))
 }

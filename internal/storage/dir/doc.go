@@ -18,10 +18,12 @@
 //  6. The clean marker is written last, after everything else is on disk, and is gone from the disk before the first write of the next start.
 //  7. Callbacks into logs run with no lock of this package held.
 //  8. A file that is replaced (checkpoint, manifest, meta.properties) is the old one or the new one after a crash, never a mixture.
+//  9. Of a disk that is full to the last byte only logs that are Essential get what is left, until there is more.
+//  10. A disk that hangs is noticed and named, whoever waits for it; nothing that could be refused waits for it.
 //
 // # Ownership
 //
-// Open starts the committer; Close ends it. Dir.mu guards the table of logs and the dirty list; it is never held during a system call. Memory and Handles
+// Open starts the committer and the canary, which writes a file of its own; Close ends both. Dir.mu guards the table of logs and the dirty list; it is never held during a system call. Memory and Handles
 // have locks of their own, held for list surgery only.
 //
 // # Does not

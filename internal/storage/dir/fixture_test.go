@@ -85,6 +85,7 @@ type reel struct {
 
 	// The committer's.
 	exists bool
+	begun  bool // its directory and identity are there
 	fresh  bool // its first bytes are not synced yet
 
 	onStage  func(r *Round) error // instead of nothing, before the bytes are written
@@ -160,8 +161,10 @@ func (x *reel) synced() int64 {
 }
 
 // settle waits until everything is safe, or returns why it never will be.
-func (x *reel) settle() error {
-	deadline := time.NewTimer(20 * time.Second)
+func (x *reel) settle() error { return x.settleWithin(20 * time.Second) }
+
+func (x *reel) settleWithin(limit time.Duration) error {
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
 		x.mu.Lock()
@@ -178,9 +181,11 @@ func (x *reel) settle() error {
 	}
 }
 
-func (x *reel) mustSettle(t testing.TB) {
+func (x *reel) mustSettle(t testing.TB) { x.mustSettleWithin(t, 20*time.Second) }
+
+func (x *reel) mustSettleWithin(t testing.TB, limit time.Duration) {
 	t.Helper()
-	if err := x.settle(); err != nil {
+	if err := x.settleWithin(limit); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -220,7 +225,7 @@ func (x *reel) Prepare() Needs {
 
 func (x *reel) Begin(r *Round) error {
 	defer x.enter("Begin")()
-	if x.exists {
+	if x.exists || x.begun {
 		return nil
 	}
 	if err := r.FS().MkdirAll(x.path()); err != nil {
@@ -239,6 +244,7 @@ func (x *reel) Begin(r *Round) error {
 	r.First(f)
 	r.SyncDir(x.path())
 	r.SyncDir(x.d.path)
+	x.begun = true
 	return nil
 }
 
@@ -252,6 +258,11 @@ func (x *reel) Stage(r *Round) error {
 	x.mu.Lock()
 	from, to := x.mu.written, x.mu.appended
 	x.mu.Unlock()
+	if !x.exists && !x.begun { // there was no space for it
+		if err := errors.Join(x.Begin(r), r.BarrierFirst()); err != nil {
+			return err
+		}
+	}
 	if !x.exists {
 		if _, err := r.Open(&x.handle, x.file(), true); err != nil {
 			return err
@@ -260,6 +271,7 @@ func (x *reel) Stage(r *Round) error {
 			return err
 		}
 		x.exists, x.fresh = true, true
+		r.SyncDir(x.path())
 	}
 	f, err := r.Open(&x.handle, x.file(), false)
 	if err != nil {

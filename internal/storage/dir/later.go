@@ -47,6 +47,17 @@ func (l *later) now(f func()) bool {
 	return true
 }
 
+// hurry runs what waits at once.
+func (l *later) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for t := range l.mu.timers {
+		if t.Stop() {
+			t.Reset(0)
+		}
+	}
+}
+
 // close drops what has not begun and waits for what has.
 func (l *later) close() {
 	l.mu.Lock()

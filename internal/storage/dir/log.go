@@ -27,7 +27,8 @@ type Log interface {
 	Checkpoint(r *Round, needs Needs, e *Entry)
 	// Checkpointed is called when what the last Checkpoint filled in is on disk. Before, and when it never comes, the disk has what an earlier one filled in, or this, or some of both.
 	Checkpointed()
-	// Fail is called once when the directory goes offline. No lock is held.
+	// Fail is called when the directory goes offline, perhaps more than once. No lock is held. A log that has OutOfSpace() is also told when what it staged found
+	// no space and waits for some.
 	Fail(err error)
 }
 
@@ -47,6 +48,9 @@ const (
 
 // Member is a log's place in its directory, embedded in the log.
 type Member struct {
+	// Essential says that the log's bytes may have what is left of a full disk: without them nothing could be deleted. It does not change.
+	Essential bool
+
 	dirty atomic.Bool
 
 	// The committer's.

@@ -59,8 +59,12 @@ func NewMemory(bytes int64) *Memory {
 
 // Share is one directory's claim on the memory: a directory whose disk hangs must leave room for the others.
 type Share struct {
-	memory    *Memory
-	unwritten int64 // guarded by memory.mu
+	memory *Memory
+
+	// Guarded by memory.mu.
+	unwritten int64
+	held      bool // the directory hangs: who can should not wait for it
+	closed    bool // the directory is offline or closed
 }
 
 func (m *Memory) newShare() *Share {
@@ -70,10 +74,27 @@ func (m *Memory) newShare() *Share {
 	return &Share{memory: m}
 }
 
+// close ends the claim, once.
 func (s *Share) close() {
-	s.memory.mu.Lock()
-	s.memory.mu.shares--
-	s.memory.mu.Unlock()
+	m := s.memory
+	m.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		m.mu.shares--
+	}
+	wake := m.wakeLocked()
+	m.mu.Unlock()
+	release(wake)
+}
+
+// hold tells those who wait whether the directory hangs.
+func (s *Share) hold(held bool) {
+	m := s.memory
+	m.mu.Lock()
+	s.held = held
+	wake := m.wakeLocked()
+	m.mu.Unlock()
+	release(wake)
 }
 
 // limitLocked leaves each other directory an eighth of the budget, at most half of it in all.
@@ -268,12 +289,13 @@ func release(waiters []chan struct{}) {
 	}
 }
 
-// Wait returns when there may be room for so many bytes of chunks again, or with the context's error. Whoever was refused must ask for all that he needs: a batch that takes two chunks
-// gives the first back when there is no second, and must not be told that there is one.
-func (s *Share) Wait(ctx context.Context, bytes int64) error {
+// Wait returns when there may be room for so many bytes of chunks again, or when the directory is offline and there will never be any, or with the context's error. Whoever was refused
+// must ask for all that he needs: a batch that takes two chunks gives the first back when there is no second, and must not be told that there is one. Who is impatient does not wait for
+// a directory that hangs either.
+func (s *Share) Wait(ctx context.Context, bytes int64, impatient bool) error {
 	m := s.memory
 	m.mu.Lock()
-	if s.unwritten < s.limitLocked() && m.roomLocked(bytes) {
+	if s.closed || impatient && s.held || s.unwritten < s.limitLocked() && m.roomLocked(bytes) {
 		m.mu.Unlock()
 		return nil
 	}

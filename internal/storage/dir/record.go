@@ -19,7 +19,8 @@ func (d *Dir) checkpoint(r *Round, needs Needs) error {
 	switch {
 	case err == nil:
 	case NoSpace(err) && !r.final:
-		d.full.Store(true)
+		d.outOfSpace(err)
+		d.fill()
 		d.logger.Error("no space for a checkpoint: the old one stays", "directory", d.path, "error", err)
 	default:
 		d.fail(err)

@@ -63,3 +63,27 @@ type syncError struct{ err error }
 
 func (e *syncError) Error() string { return e.err.Error() }
 func (e *syncError) Unwrap() error { return e.err }
+
+// makeDurably makes a directory and its missing parents so that a power cut cannot take them back.
+func makeDurably(fsys vfs.FS, path string) error {
+	var parents []string
+	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
+		_, err := fsys.Stat(p)
+		if err == nil || p == filepath.Dir(p) {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		parents = append(parents, filepath.Dir(p))
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := fsys.SyncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

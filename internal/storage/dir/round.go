@@ -43,8 +43,16 @@ type syncFile struct {
 // Now is when the round began.
 func (r *Round) Now() time.Time { return r.now }
 
+// kept tells whether the log that stages may not have what is left of the disk.
+func (r *Round) kept() bool {
+	return r.member != nil && !r.member.Essential && r.dir.critical.Load() && !r.final
+}
+
 // Open acquires a file of a log for the rest of the round, creating it if fresh.
 func (r *Round) Open(h *Handle, name string, fresh bool) (vfs.File, error) {
+	if fresh && r.kept() {
+		return nil, errReserved
+	}
 	f, err := r.dir.handles.Acquire(r.dir.fs, h, name, fresh)
 	if err != nil {
 		return nil, err
@@ -57,6 +65,9 @@ func (r *Round) Release(h *Handle) error { return r.dir.handles.Release(h) }
 
 // Write writes p to the file of a log at position at.
 func (r *Round) Write(f vfs.File, p []byte, at int64) error {
+	if r.kept() {
+		return errReserved
+	}
 	n, err := f.WriteAt(p, at)
 	r.bytes += int64(n)
 	r.dir.stats.WrittenBytes.Add(int64(n))

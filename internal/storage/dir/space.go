@@ -25,7 +25,7 @@ func NoSpace(err error) bool {
 	if errors.As(err, &failed) {
 		return false
 	}
-	return vfs.IsNoSpace(err) || vfs.IsOutOfFiles(err)
+	return vfs.IsNoSpace(err) || vfs.IsOutOfFiles(err) || errors.Is(err, errReserved)
 }
 
 // lowWater returns the free space below which the directory counts as full: MinFreeBytes, but never more than a twentieth of a small disk.
@@ -36,24 +36,57 @@ func (d *Dir) lookAtSpace(now time.Time) {
 	d.spaceLooked, d.spaceBytes = now, 0
 	free, total, err := d.fs.FreeSpace(d.path)
 	if err != nil { // not to be had on this system: ENOSPC itself will tell
-		if len(d.stalled) == 0 {
-			d.full.Store(false)
+		d.critical.Store(false)
+		if len(d.stalled) == 0 && d.full.Swap(false) {
+			d.changed()
 		}
 		return
 	}
 	d.free.Store(free)
 	d.total.Store(total)
 	low := lowWater(d.minFree, total)
+	d.low = low
 	d.spaceAfter = max(min(spaceEveryBytes, low/4), 64<<10)
+	if d.reserveMade.Swap(false) {
+		d.making = false
+	}
+	d.lookForCritical(free, total)
 	full := d.full.Load()
 	switch {
 	case !full && free < low:
-		d.full.Store(true)
+		d.fill()
 		d.logger.Error("log directory is full: clients' appends are refused until space is freed", "directory", d.path, "free_bytes", free, "low_water_bytes", low)
 	case full && free >= low+low/8 && len(d.stalled) == 0:
 		d.full.Store(false)
 		d.logger.Info("log directory has space again: appends are taken", "directory", d.path, "free_bytes", free)
+		d.changed()
+	case !full:
+		d.makeReserve()
 	}
+}
+
+// lookForCritical begins and ends the second step of a full disk.
+func (d *Dir) lookForCritical(free, total int64) {
+	switch critical := d.critical.Load(); {
+	case !critical && free < d.low/8:
+		d.giveUpReserve(nil)
+	case critical && free >= d.criticalMark(total):
+		d.critical.Store(false)
+		d.gaveUp = 0
+		d.stalledAt = time.Time{} // what waits in memory is written now
+		d.logger.Info("log directory has space again: what waited in memory is written", "directory", d.path, "free_bytes", free)
+		d.changed()
+	}
+}
+
+// fill makes the directory full, and has what was to be removed later removed now. It tells whether it was not full before.
+func (d *Dir) fill() bool {
+	if d.full.Swap(true) {
+		return false
+	}
+	d.later.hurry()
+	d.changed()
+	return true
 }
 
 // Full tells whether clients' appends are refused for want of space. now lets a full directory be looked at again, at most four times a second, without a timer.
@@ -67,6 +100,9 @@ func (d *Dir) Full(now time.Time) bool {
 	}
 	return true
 }
+
+// Critical tells whether the disk is full to the last byte: clients' records that were taken wait in memory.
+func (d *Dir) Critical() bool { return d.critical.Load() }
 
 // FreeBytes is the free space when it was last looked at.
 func (d *Dir) FreeBytes() int64 { return d.free.Load() }

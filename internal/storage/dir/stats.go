@@ -19,6 +19,9 @@ type Stats struct {
 	JournalBytes atomic.Int64
 	JournalFull  atomic.Int64      // rounds that had to sync files because the journal had no room
 	NoSpace      atomic.Int64      // rounds in which a log could not write for want of space
+	Stalls       atomic.Int64      // times the disk hung for too long
+	ReadErrors   atomic.Int64      // reads of logs that the disk failed
+	ProbeSeconds *metric.Histogram // of the canary's write and sync
 	SyncSeconds  *metric.Histogram // of single files
 	RoundSeconds *metric.Histogram // from the first byte written to the last byte synced
 }

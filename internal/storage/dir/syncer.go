@@ -66,6 +66,8 @@ func (d *Dir) syncOne(f vfs.File) error {
 	began := time.Now()
 	err := f.Sync()
 	d.stats.Syncs.Add(1)
-	d.stats.SyncSeconds.ObserveDuration(time.Since(began))
+	ended := time.Now()
+	d.stats.SyncSeconds.ObserveDuration(ended.Sub(began))
+	d.progressed.Store(ended.UnixNano())
 	return err
 }

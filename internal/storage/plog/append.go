@@ -77,6 +77,9 @@ func (l *Log) admit(b batch.Batch, now time.Time, origin Origin) error {
 		return err
 	}
 	if origin == Client {
+		if err := l.usable(); err != nil {
+			return err
+		}
 		if l.dir.Full(now) {
 			return failure(model.KafkaStorageError, "log directory %s has no space left: free some, or add a disk", l.dir.Path())
 		}

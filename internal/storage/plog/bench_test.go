@@ -64,7 +64,7 @@ func (w *waited) put(b batch.Batch, now time.Time) (int64, error) {
 		if !errors.Is(err, ErrBudget) {
 			return a.End, err
 		}
-		if err := w.WaitRoom(context.Background()); err != nil {
+		if err := w.WaitRoom(context.Background(), Internal); err != nil {
 			return 0, err
 		}
 	}

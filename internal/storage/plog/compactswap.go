@@ -45,6 +45,9 @@ var errReplaced = fmt.Errorf("the segment was replaced by compaction: %w", fs.Er
 // openSegment acquires a segment's log file, wherever a cleaning has put it. The place is looked at again after opening: what was opened by a name is the segment's own
 // only if the name was its own all the while.
 func (l *Log) openSegment(s *segment) (vfs.File, error) {
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
 	h := l.dir.Handles()
 	for {
 		place := s.where.Load()

@@ -18,15 +18,6 @@ var (
 	ErrNotContiguous = errors.New("batch does not continue the log")
 )
 
-// DiskError is a failure to read the log's files, told apart from a failure of whoever takes the bytes.
-type DiskError struct{ Err error }
-
-// Error implements error.
-func (e *DiskError) Error() string { return "read log: " + e.Err.Error() }
-
-// Unwrap returns what happened.
-func (e *DiskError) Unwrap() error { return e.Err }
-
 func failure(code model.ErrorCode, format string, args ...any) error {
 	return &model.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }

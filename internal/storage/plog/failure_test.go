@@ -228,11 +228,11 @@ func TestHungDisk(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := x.WaitRoom(ctx); !errors.Is(err, context.Canceled) {
+	if err := x.WaitRoom(ctx, Client); !errors.Is(err, context.Canceled) {
 		t.Errorf("WaitRoom: %v", err)
 	}
 	gate.Open()
-	if err := x.WaitRoom(context.Background()); err != nil {
+	if err := x.WaitRoom(context.Background(), Client); err != nil {
 		t.Fatal(err)
 	}
 	x.sync(t)

@@ -153,7 +153,7 @@ func (x *logAndDir) tryAppend(b batch.Batch, epoch int32, origin Origin) (Append
 		if !errors.Is(err, ErrBudget) {
 			return a, err
 		}
-		if err := x.WaitRoom(context.Background()); err != nil {
+		if err := x.WaitRoom(context.Background(), Internal); err != nil {
 			return a, err
 		}
 	}

@@ -158,6 +158,9 @@ func (l *Log) floor(s *segment, offset int64) (int64, error) {
 
 // searchIndex searches an index file of a segment.
 func searchIndex[T any](l *Log, s *segment, h *dir.Handle, suffix string, count int32, size int, parse func([]byte) T, keep func(T) bool) (found T, ok bool, err error) {
+	if err := l.usable(); err != nil {
+		return found, false, err
+	}
 	f, err := l.dir.Handles().Acquire(l.dir.FS(), h, l.fileName(s.base, suffix), false)
 	if err != nil {
 		return found, false, err
@@ -171,7 +174,7 @@ func (l *Log) indexTrouble(s *segment, offset int64, err error) (int64, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return l.reindex(s, offset)
 	}
-	return 0, &DiskError{err}
+	return 0, l.diskError(err)
 }
 
 // reindexAbove is the size in bytes up to which a segment without index entries is walked instead of indexed.
@@ -247,7 +250,7 @@ func (l *Log) boundaryBefore(s *segment, low, high int64) (at, lastOffset int64,
 			return 0, 0, false, nil // the next search for an offset makes it anew
 		}
 		if err != nil {
-			return 0, 0, false, &DiskError{err}
+			return 0, 0, false, l.diskError(err)
 		}
 		if found { // a hint: the bytes decide
 			b, err := l.headerAt(s, int64(e.at), l.sizeOf(s))

@@ -3,6 +3,7 @@ package plog
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,10 @@ type Log struct {
 	segments atomic.Pointer[segmentList]
 	progress atomic.Pointer[func()]
 	failure  atomic.Pointer[error]
+	lost     atomic.Pointer[error] // with its directory
+
+	short      atomic.Bool // see ShortOfSpace
+	unreadable atomic.Bool // the disk has failed a read of it
 
 	start, durableStart  atomic.Int64
 	end, written, synced atomic.Int64
@@ -171,7 +176,11 @@ func (l *Log) Err() error {
 
 // Fail implements dir.Log.
 func (l *Log) Fail(err error) {
-	if !l.failure.CompareAndSwap(nil, &err) {
+	l.lost.CompareAndSwap(nil, &err)
+	first := l.failure.CompareAndSwap(nil, &err)
+	l.dropTail() // what is not written never will be, and other directories need the memory
+	if !first {
+		l.notify()
 		return
 	}
 	l.mu.Lock()
@@ -184,8 +193,10 @@ func (l *Log) Fail(err error) {
 	l.notify()
 }
 
-// WaitRoom waits until there may be memory for an append; call it with no lock held.
-func (l *Log) WaitRoom(ctx context.Context) error { return l.dir.Share().Wait(ctx, l.wanted.Load()) }
+// WaitRoom waits until there may be memory for an append, or the append fails for another reason; call it with no lock held.
+func (l *Log) WaitRoom(ctx context.Context, origin Origin) error {
+	return l.dir.Share().Wait(ctx, l.wanted.Load(), origin == Client)
+}
 
 // dirty asks for a round. While Open still recovers the log, which nobody else may see then, the request is kept for its end.
 func (l *Log) dirty() {
@@ -215,6 +226,8 @@ func newLog(d *dir.Dir, name string, id model.TopicID, cfg *Config) *Log {
 	l.cfg.Store(cfg)
 	l.highWatermark.Store(-1)
 	l.mu.snapshotAt = -1
+	topic := name[:max(0, strings.LastIndexByte(name, '-'))]
+	l.place.Essential = topic == model.MetadataTopic || model.IsInternal(topic)
 	return l
 }
 

@@ -1,6 +1,10 @@
 package plog
 
-import "github.com/ottla/ottla/internal/kafka/batch"
+import (
+	"errors"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+)
 
 // Read returns the batches from the one that holds offset from, up to offset upTo (exclusive) and about maxBytes, cut at a batch boundary. With minOne a first batch larger
 // than maxBytes comes whole; else nothing does. An empty slice is what a reader at the end gets. It takes no lock that an appender holds for long, and may read files.
@@ -46,7 +50,18 @@ func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
 			l.release(s)
 			return Slice{}, err
 		}
-		return slice, nil
+		sound, err := l.readable(&slice)
+		if err == nil {
+			return slice, nil
+		}
+		slice.Close()
+		if _, disk := errors.AsType[*DiskError](err); !disk || sound == 0 || sound >= int64(maxBytes) {
+			return Slice{}, err
+		}
+		if before, failed := l.Read(from, upTo, int(sound), false); failed == nil && before.Len() > 0 {
+			return before, nil
+		}
+		return Slice{}, err
 	}
 }
 
@@ -58,8 +73,8 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 		return Slice{}, -1, err
 	}
 	limit, end, err := l.locate(s, upTo, segmentEnd)
-	if rot, ok := asRot(err); ok && rot.Position > at { // what cannot be read further on does not matter before it
-		limit, end, err = rot.Position, rot.From, nil
+	if err != nil { // what cannot be read further on does not matter before it
+		limit, end, err = l.soundEnd(s, at, upTo, err)
 	}
 	if err == nil {
 		_, err = l.sound(from, upTo) // the search may have come by damage
@@ -76,7 +91,9 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 	}
 	if limit-at > int64(maxBytes) {
 		if limit, end, err = l.boundary(s, at, limit, maxBytes, minOne); err != nil {
-			return Slice{}, -1, err
+			if limit, end, err = l.soundEnd(s, at, upTo, err); err != nil || !minOne && limit-at > int64(maxBytes) {
+				return Slice{}, -1, err
+			}
 		}
 		if limit == at {
 			return Slice{}, -1, nil
@@ -87,6 +104,20 @@ func (l *Log) readSegment(s *segment, list segmentList, i int, from, upTo int64,
 	slice := l.slice(s, at, limit)
 	slice.first, slice.end = from, end
 	return slice, -1, nil
+}
+
+// soundEnd returns the position and offset of damage that lies beyond a position, so that what is before can be served. Where the disk failed the search, that is the end of the
+// batch at the position.
+func (l *Log) soundEnd(s *segment, at, upTo int64, err error) (limit, end int64, _ error) {
+	if rot, ok := asRot(err); ok && rot.Segment == s.base && rot.Position > at {
+		return rot.Position, rot.From, nil
+	}
+	if _, disk := errors.AsType[*DiskError](err); disk {
+		if b, failed := l.headerAt(s, at, l.sizeOf(s)); failed == nil && b.NextOffset() <= upTo {
+			return at + int64(b.Size()), b.NextOffset(), nil
+		}
+	}
+	return 0, 0, err
 }
 
 // boundary cuts a range to about maxBytes at a batch boundary; end is the offset after it.

@@ -49,6 +49,9 @@ func (l *Log) damaged(s *segment, at, offset int64, err error) error {
 // rotten is called with bytes that are not what was written. A survey of the whole segment finds out which ranges are; they are marked and reported once. It returns the mark
 // that holds the position; where there is none, the segment is sound by now, and only this read fails.
 func (l *Log) rotten(s *segment, at, offset int64, detail string) error {
+	if err := l.dir.Err(); err != nil { // what was only in memory is gone with it
+		return err
+	}
 	l.examining.Lock() // one survey for all readers that come by
 	defer l.examining.Unlock()
 	if e := l.markAt(s, at); e != nil {

@@ -173,13 +173,13 @@ func (s *Slice) fileParts(buffer []byte, f func(p []byte) error) error {
 	h := l.dir.Handles()
 	file, err := l.openSegment(s.segment)
 	if err != nil {
-		return &DiskError{err}
+		return l.diskError(err)
 	}
 	check := newChecker(s)
 	for at := s.at; at < s.at+s.inFile; {
 		p := buffer[:min(int64(len(buffer)), s.at+s.inFile-at)]
 		if err = vfs.ReadFull(file, p, at); err != nil {
-			err = &DiskError{err}
+			err = l.diskError(err)
 			break
 		}
 		if err = check.next(p); err != nil {
@@ -196,7 +196,7 @@ func (s *Slice) fileParts(buffer []byte, f func(p []byte) error) error {
 		at += int64(len(p))
 	}
 	if e := h.Release(&s.segment.log); e != nil && err == nil {
-		err = &DiskError{e}
+		err = l.diskError(e)
 	}
 	return err
 }

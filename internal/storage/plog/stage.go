@@ -108,17 +108,22 @@ func (l *Log) Stage(r *dir.Round) error {
 	}
 	if err := l.stageFiles(r); err != nil {
 		l.unwrote(st.writes)
+		if st.cut != nil || !dir.NoSpace(err) {
+			return err
+		}
+		return errors.Join(l.stageRemovals(r), err)
+	}
+	err := l.stageTail(r, st.writes)
+	if err == nil {
+		err = l.stageHints(r)
+	}
+	if err != nil && !dir.NoSpace(err) {
 		return err
 	}
-	if err := l.stageTail(r, st.writes); err != nil {
-		return err
+	if removed := l.stageRemovals(r); removed != nil || err != nil { // removals also, and above all, when there is no space
+		return errors.Join(removed, err)
 	}
-	if err := l.stageHints(r); err != nil {
-		return err
-	}
-	if err := l.stageRemovals(r); err != nil {
-		return err
-	}
+	l.short.Store(false)
 	st.ok = true
 	return l.stageSync(r)
 }

@@ -39,7 +39,7 @@ func (l *Log) readAt(s *segment, p []byte, at int64) (int, error) {
 	h := l.dir.Handles()
 	f, err := l.openSegment(s)
 	if err != nil {
-		return 0, &DiskError{err}
+		return 0, l.diskError(err)
 	}
 	n, err = f.ReadAt(p, at)
 	if e := h.Release(&s.log); e != nil && err == nil {
@@ -51,7 +51,7 @@ func (l *Log) readAt(s *segment, p []byte, at int64) (int, error) {
 	case err == nil, errors.Is(err, io.EOF):
 		return 0, io.ErrUnexpectedEOF
 	}
-	return 0, &DiskError{err}
+	return 0, l.diskError(err)
 }
 
 // readTail copies what memory has at a position; without any, until says how many bytes lie before memory's first.
@@ -121,7 +121,13 @@ func (l *Log) walkRange(s *segment, from, to int64, over bool, f func(b batch.Ba
 			case at+size > to:
 				err = fmt.Errorf("a batch of %d bytes stands %d bytes before the end", size, to-at)
 			case size <= windowSize && (size <= largeBatch || b.IsControl()):
-				b, err = w.whole(at, int(size))
+				whole, failed := w.whole(at, int(size))
+				if _, disk := errors.AsType[*DiskError](failed); failed != nil && (!disk || b.IsControl()) {
+					err = failed
+				}
+				if failed == nil { // else the header has to do: who only passes by needs no more
+					b = whole
+				}
 			}
 		}
 		if err != nil {
@@ -161,7 +167,7 @@ func (w *window) header(at, last int64) (batch.Batch, error) {
 	if last > largeBatch {
 		want = batch.HeaderSize
 	}
-	if err := w.fill(at, want); err != nil {
+	if err := w.fill(at, want, batch.HeaderSize); err != nil {
 		return nil, err
 	}
 	p := w.have(at, batch.HeaderSize)
@@ -175,7 +181,7 @@ func (w *window) whole(at int64, size int) (batch.Batch, error) {
 	if p := w.have(at, size); p != nil {
 		return batch.Batch(p[:size:size]), nil
 	}
-	if err := w.fill(at, len(w.buf)); err != nil {
+	if err := w.fill(at, len(w.buf), size); err != nil {
 		return nil, err
 	}
 	p := w.have(at, size)
@@ -192,15 +198,21 @@ func (w *window) have(at int64, n int) []byte {
 	return w.buf[at-w.at : w.n]
 }
 
-// fill reads from a position on, as much as wanted and there is.
-func (w *window) fill(at int64, want int) error {
-	want = int(min(int64(want), w.until-at))
+// fill reads from a position on, as much as wanted and there is; where the disk fails that, less, down to what is needed.
+func (w *window) fill(at int64, want, need int) error {
+	want, need = int(min(int64(want), w.until-at)), int(min(int64(need), w.until-at))
 	w.at, w.n = at, 0
-	if err := w.log.readExactly(w.segment, w.buf[:want], at); err != nil {
-		return err
+	for {
+		err := w.log.readExactly(w.segment, w.buf[:want], at)
+		if err == nil {
+			w.n = want
+			return nil
+		}
+		if _, disk := errors.AsType[*DiskError](err); !disk || want <= need {
+			return err
+		}
+		want = max(need, want/2)
 	}
-	w.n = want
-	return nil
 }
 
 // checkHeader refuses what cannot be the header of a batch, so that its length may be followed.

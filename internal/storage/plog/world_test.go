@@ -770,7 +770,7 @@ func (w *world) give(m *twin, b batch.Batch, epoch int32, origin Origin) (Append
 		}
 		w.space()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		err = m.log.WaitRoom(ctx)
+		err = m.log.WaitRoom(ctx, Internal)
 		cancel()
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			return a, err
