@@ -153,7 +153,7 @@ func makePromises(t *testing.T, p *process) []promise {
 			return r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode == 0
 		})
 	}
-	ask(c, "deleted records", "marked-topic 0 7\n", deleteRecordsRequest("marked-topic", 0, 7), func(r kmsg.Response) bool {
+	ask(c, "deleted records", "marked-topic 0 7", deleteRecordsRequest("marked-topic", 0, 7), func(r kmsg.Response) bool {
 		return r.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode == 0
 	})
 	ask(c, "the last new topic", "another-topic", createRequest("another-topic", 1, nil), created)
