@@ -92,7 +92,7 @@ var (
 	DirCheckpoints    = family(CounterKind, Things, "ottla_dir_checkpoints_total", "Checkpoint files written.", "dir")
 	DirNoSpace        = family(CounterKind, Things, "ottla_dir_no_space_total", "Times that a log could not be written in a round for want of space.", "dir")
 	DirSizeBytes      = family(GaugeKind, Bytes, "ottla_dir_size_bytes", "Size of the file system of the log directory.", "dir")
-	DirFull           = family(GaugeKind, Things, "ottla_dir_full", "0 while there is space, 1 while clients' records are refused for want of it, 2 while the reserve is given up, because nothing else is left.", "dir")
+	DirFull           = family(GaugeKind, Things, "ottla_dir_full", "0 while there is space, 1 while clients' records are refused for want of it, 2 while nothing is left and what was taken from clients waits in memory.", "dir")
 	DirReserveBytes   = family(GaugeKind, Bytes, "ottla_dir_reserve_bytes", "Space that is kept for the moment at which nothing else is left.", "dir")
 	DirStalled        = family(GaugeKind, Things, "ottla_dir_stalled", "1 while the disk has not finished a write or sync for longer than ottla.log.stall.ms.", "dir")
 	DirStalledSeconds = family(GaugeKind, Seconds, "ottla_dir_stalled_seconds", "For how long the disk has not finished what it is writing or syncing; 0 when nothing is asked of it.", "dir")

@@ -79,7 +79,7 @@ func (l *diskLoad) rest() {
 func (l *diskLoad) produce(partition int32) {
 	c := caller{address: l.address}
 	defer c.close()
-	filling := strings.Repeat("x", 20_000)
+	filling := strings.Repeat("x", 2_000) // little beside the disk, which others fill
 	for n := 0; l.ctx.Err() == nil; n++ {
 		value := fmt.Sprintf("%d/%d/", partition, n)
 		began := time.Now()
@@ -184,7 +184,7 @@ func (l *diskLoad) check(t *testing.T, p *process, when string) {
 // TestDiskFillsUnderLoad fills the file system of a node to its last byte while clients produce and commit, and frees it again: whatever was acknowledged stays, produce is refused
 // at once with what clients try again, commits and deletions go on, and without a restart so does produce.
 func TestDiskFillsUnderLoad(t *testing.T) {
-	dir, enter := smallDisk(t, 128)
+	dir, enter := smallDisk(t, 192)
 	httpPort := steadyPort(t)
 	node := launch{dir: dir, port: steadyPort(t), wrap: enter, overrides: []string{
 		"log.segment.bytes=4194304", "log.segment.delete.delay.ms=60000", "offsets.topic.num.partitions=1", "ottla.admin.listener=127.0.0.1:" + strconv.Itoa(httpPort),
@@ -207,10 +207,6 @@ func TestDiskFillsUnderLoad(t *testing.T) {
 			t.Fatalf("%v: %v %s", command, err, out)
 		}
 	}
-	eventually(t, "the node has a reserve", 20*time.Second, func() bool {
-		return exec.Command(enter[0], append(append([]string{}, enter[1:]...), "test", "-s", filepath.Join(dir, "ottla.reserve"))...).Run() == nil
-	})
-
 	find := kmsg.NewPtrFindCoordinatorRequest() // makes the offsets topic
 	find.CoordinatorKeys = []string{loadGroup}
 	if resp, err := read[*kmsg.FindCoordinatorResponse](t.Context(), &caller{address: p.address}, 4, find); err != nil || resp.Coordinators[0].ErrorCode != 0 {
@@ -259,6 +255,9 @@ func (l *diskLoad) round(t *testing.T, when string, node launch, p *process, htt
 	t.Helper()
 	taken := l.taken.Load()
 	eventually(t, when+": produce is taken", 20*time.Second, func() bool { return l.taken.Load() > taken+20 && l.commits.Load() > 20 })
+	eventually(t, when+": the node has a reserve\n"+p.tail(), 20*time.Second, func() bool {
+		return exec.Command(node.wrap[0], append(append([]string{}, node.wrap[1:]...), "test", "-s", filepath.Join(node.dir, "ottla.reserve"))...).Run() == nil
+	})
 	refused := l.refused.Load()
 	others := filepath.Join(node.dir, "others")
 	inside("dd", "if=/dev/zero", "of="+others, "bs=64k", "status=none") // until there is no space left

@@ -284,7 +284,7 @@ func (d *Dir) stall(l dirtyLog, err error) {
 		d.stalled = append(d.stalled, l)
 	}
 	d.stalledAt = d.round.now
-	d.outOfSpace(err)
+	d.outOfSpace(err, l.member.Essential)
 	if x, ok := l.Log.(interface{ OutOfSpace() }); ok {
 		x.OutOfSpace()
 	}

@@ -76,7 +76,8 @@ type Dir struct {
 
 	err       atomic.Pointer[error]
 	full      atomic.Bool
-	critical  atomic.Bool // the disk is full to the last byte: see giveUpReserve
+	critical  atomic.Bool // the disk is full to the last byte: see outOfSpace
+	giving    atomic.Bool // the reserve is being removed
 	fullAsked atomic.Int64
 	free      atomic.Int64
 	total     atomic.Int64

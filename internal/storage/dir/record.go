@@ -19,7 +19,7 @@ func (d *Dir) checkpoint(r *Round, needs Needs) error {
 	switch {
 	case err == nil:
 	case NoSpace(err) && !r.final:
-		d.outOfSpace(err)
+		d.outOfSpace(err, true)
 		d.fill()
 		d.logger.Error("no space for a checkpoint: the old one stays", "directory", d.path, "error", err)
 	default:

@@ -61,7 +61,6 @@ func (d *Dir) makeReserve() {
 		switch {
 		case err == nil:
 			d.reserved.Store(size)
-			d.dropReserve() // the disk may have filled meanwhile
 		case NoSpace(err):
 			d.logger.Warn("no space for the reserve of a log directory; it is tried again when there is more", "directory", d.path, "error", err)
 		default:
@@ -103,14 +102,25 @@ func (d *Dir) writeReserve(size int64) error {
 	return err
 }
 
-// outOfSpace is what to do when a write found no space: where the disk itself is full, and not only what one file or user may have of it, the reserve is given up.
-func (d *Dir) outOfSpace(err error) {
+// outOfSpace is what to do when a write found no space. Where the disk itself is full, and not only what one file or user may have of it, clients' bytes wait from now on; and when
+// it was a write that cannot wait, the reserve is given up for it. Not earlier: whoever fills the disk may be at it still, and would have the reserve too.
+func (d *Dir) outOfSpace(err error, essential bool) {
 	if !vfs.IsNoSpace(err) {
 		return
 	}
-	if free, total, failed := d.fs.FreeSpace(d.path); failed == nil && free < d.criticalMark(total) {
-		d.free.Store(free)
-		d.giveUpReserve(err)
+	free, total, failed := d.fs.FreeSpace(d.path)
+	if failed != nil || free >= d.criticalMark(total) {
+		return
+	}
+	d.free.Store(free)
+	if !d.critical.Swap(true) {
+		d.logger.Error("log directory is full to the last byte: clients' records that were taken wait in memory", "directory", d.path, "free_bytes", free, "error", err)
+		d.changed()
+	}
+	if size := d.reserved.Load(); essential && size > 0 && !d.giving.Swap(true) {
+		d.gaveUp = size
+		d.logger.Error("log directory is full to the last byte: its reserve is given up for deletions and the node's own records", "directory", d.path, "reserve_bytes", size)
+		d.later.now(d.dropReserve)
 	}
 }
 
@@ -119,22 +129,10 @@ func (d *Dir) criticalMark(total int64) int64 {
 	return max(lowWater(d.minFree, total), min(criticalBytes, total/40), 2*d.gaveUp)
 }
 
-// giveUpReserve is the second step of a full disk: from now on only what frees space, and the node's own records, may be written. Only the committer calls it.
-func (d *Dir) giveUpReserve(why error) {
-	if d.critical.Swap(true) {
-		return
-	}
-	size := d.reserved.Load()
-	d.gaveUp = size
-	d.later.now(d.dropReserve)
-	d.changed()
-	d.logger.Error("log directory is full to the last byte: its reserve is given up for deletions and the node's own records, everything else waits in memory", "directory", d.path,
-		"reserve_bytes", size, "error", why)
-}
-
-// dropReserve removes the reserve when the disk is full to the last byte.
+// dropReserve removes the reserve.
 func (d *Dir) dropReserve() {
-	if !d.critical.Load() || d.reserved.Swap(0) == 0 {
+	defer d.giving.Store(false)
+	if d.reserved.Swap(0) == 0 {
 		return
 	}
 	if err := d.fs.Remove(filepath.Join(d.path, reserveFile)); err != nil {

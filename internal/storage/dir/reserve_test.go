@@ -83,12 +83,16 @@ func TestReserve(t *testing.T) {
 		}
 		fillUp(t, mem, 0)
 		client.put(100 << 10)
-		poll(t, "the giving up of the reserve", func() bool { return d.Critical() && reserveOf(t, mem) == 0 })
-		if !d.Full(time.Now()) || d.ReserveBytes() != 0 {
-			t.Errorf("full: %v, reserve %d", d.Full(time.Now()), d.ReserveBytes())
+		poll(t, "the last byte", d.Critical)
+		<-time.After(time.Minute)
+		if reserveOf(t, mem) == 0 || client.synced() != 10 {
+			t.Error("the reserve is given up for clients")
 		}
 		own.put(500 << 10)
 		own.mustSettleWithin(t, time.Minute)
+		if !d.Full(time.Now()) || d.ReserveBytes() != 0 || reserveOf(t, mem) != 0 {
+			t.Errorf("full: %v, reserve %d", d.Full(time.Now()), d.ReserveBytes())
+		}
 		<-time.After(time.Minute)
 		if client.synced() != 10 || d.Err() != nil || said.count("reserve is given up") != 1 {
 			t.Fatalf("%d bytes of the client are synced, %v, said:\n%s", client.synced(), d.Err(), &said.buf)

@@ -65,18 +65,16 @@ func (d *Dir) lookAtSpace(now time.Time) {
 	}
 }
 
-// lookForCritical begins and ends the second step of a full disk.
+// lookForCritical ends the second step of a full disk.
 func (d *Dir) lookForCritical(free, total int64) {
-	switch critical := d.critical.Load(); {
-	case !critical && free < d.low/8:
-		d.giveUpReserve(nil)
-	case critical && free >= d.criticalMark(total):
-		d.critical.Store(false)
-		d.gaveUp = 0
-		d.stalledAt = time.Time{} // what waits in memory is written now
-		d.logger.Info("log directory has space again: what waited in memory is written", "directory", d.path, "free_bytes", free)
-		d.changed()
+	if !d.critical.Load() || free < d.criticalMark(total) {
+		return
 	}
+	d.critical.Store(false)
+	d.gaveUp = 0
+	d.stalledAt = time.Time{} // what waits in memory is written now
+	d.logger.Info("log directory has space again: what waited in memory is written", "directory", d.path, "free_bytes", free)
+	d.changed()
 }
 
 // fill makes the directory full, and has what was to be removed later removed now. It tells whether it was not full before.
