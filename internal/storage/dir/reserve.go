@@ -55,12 +55,15 @@ func (d *Dir) makeReserve() {
 	d.making = true
 	d.later.after(reserveDelay, func() {
 		var err error
+		made := false
 		if !d.full.Load() {
 			err = d.writeReserve(size)
+			made = err == nil
 		}
 		switch {
-		case err == nil:
+		case made:
 			d.reserved.Store(size)
+		case err == nil: // the disk has filled meanwhile: later
 		case NoSpace(err):
 			d.logger.Warn("no space for the reserve of a log directory; it is tried again when there is more", "directory", d.path, "error", err)
 		default:
