@@ -111,6 +111,36 @@ func TestReserve(t *testing.T) {
 	})
 }
 
+// A disk that fills between the order for a reserve and its making has none, and the directory knows that; it gets one when there is space again.
+func TestReserveThatComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := smallDisk()
+		d := openDir(t, mem, Options{JournalBytes: -1, ReserveBytes: 1 << 20})
+		x := newReel(t, d, "topic-0")
+		x.put(10)
+		x.mustSettle(t)
+		fillUp(t, mem, 0)
+		x.put(100 << 10)
+		poll(t, "a full directory", func() bool { return d.Full(time.Now()) })
+		<-time.After(5 * time.Second)
+		synctest.Wait()
+		if d.ReserveBytes() != 0 || reserveOf(t, mem) != 0 {
+			t.Fatalf("the directory says that it has %d bytes in reserve, there are %d", d.ReserveBytes(), reserveOf(t, mem))
+		}
+		if err := mem.Remove("/others"); err != nil {
+			t.Fatal(err)
+		}
+		x.mustSettleWithin(t, time.Minute)
+		<-time.After(time.Minute)
+		if got := reserveOf(t, mem); got != 1<<20 || d.ReserveBytes() != got {
+			t.Errorf("the reserve has %d bytes, the directory says %d", got, d.ReserveBytes())
+		}
+		if err := d.Close(1); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A node starts on a disk without a free byte: its reserve is for that too.
 func TestStartOnAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
