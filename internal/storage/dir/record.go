@@ -122,6 +122,9 @@ func (d *Dir) writeStarts(needs Needs, starts offsets) error {
 	if needs&NeedStart == 0 {
 		return nil
 	}
+	for name := range starts { // a log that takes the name of a deleted one must not get its start
+		d.recorded[name] = true
+	}
 	return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
 }
 

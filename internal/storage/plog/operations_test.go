@@ -390,6 +390,9 @@ func (w *world) closeLog(m *twin) error {
 		if w.trouble() {
 			return errTrouble
 		}
+		if w.explained(err) == nil { // it could not be opened: a node stops there
+			return w.crash(true)
+		}
 		return err
 	}
 	m.epochs, m.writers = epochs, writers // nothing may be forgotten, but an epoch without records, as in Kafka
@@ -425,6 +428,9 @@ func (w *world) makeAgain() error {
 		if err := w.find(w.d, m, m.pledge(false)); err != nil {
 			if w.trouble() {
 				return errTrouble
+			}
+			if w.explained(err) == nil {
+				return w.crash(true)
 			}
 			return fmt.Errorf("%s: %w", m.name, err)
 		}

@@ -245,6 +245,7 @@ func (r *recovery) settle(synced, end mark) error {
 	l.mu.syncedMark = synced
 	l.synced.Store(synced.offset)
 	start := max(r.start, r.list[0].base)
+	l.mu.epochs = l.mu.epochs.cutStart(start)
 	l.start.Store(start)
 	l.durableStart.Store(start)
 	return nil

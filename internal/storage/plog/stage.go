@@ -33,6 +33,7 @@ type staged struct {
 	closing    bool
 	deleting   bool
 	durable    bool // start is on disk
+	flush      bool // what was written is to be synced in the background
 }
 
 // write is a part of a chunk to be written.
@@ -412,14 +413,10 @@ func (l *Log) stageSync(r *dir.Round) error {
 		}
 	}
 	background := !st.synced && len(st.files) > 0 && !l.mu.flushing && (len(st.files) > 1 || list.active().size-l.mu.syncedMark.at >= cacheFlushBytes)
-	if background {
-		l.mu.flushing = true
+	if background { // once the round has ended: the names of new segments are synced then
+		l.mu.flushing, st.flush = true, true
 	}
 	l.mu.Unlock()
-	if background {
-		m := l.mark()
-		l.dir.Later(0, func() { l.flush(m) })
-	}
 	if !st.synced {
 		clear(st.files)
 		st.files = st.files[:0]
@@ -463,6 +460,11 @@ func (l *Log) Settle(err error) {
 	if err != nil {
 		l.finish(err)
 		return
+	}
+	if st.flush {
+		st.flush = false
+		m := l.mark()
+		l.dir.Later(0, func() { l.flush(m) })
 	}
 	moved := false
 	l.mu.Lock()

@@ -56,7 +56,8 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	e.HighWatermark = l.CheckpointedHighWatermark()
 	e.RecoveryPoint = l.mu.syncedMark.offset
 	if needs&dir.NeedRecovery != 0 {
-		if !l.revived { // else whoever reads it would take its names for synced
+		// Of a log that was revived whoever reads it would take the names for synced; while cleaned segments wait for their place, the sizes are those of files that have another name.
+		if !l.revived && len(l.mu.swaps) == 0 {
 			e.State = l.encodeStateLocked()
 		}
 		l.filed.recorded = e.RecoveryPoint

@@ -338,6 +338,9 @@ func (w *world) adopt(m *twin, x *opened, s content, p pledge) error {
 	least := max(p.least(p.synced), m.log.SyncedOffset())
 	m.content = s
 	m.since = []content{s.upTo(min(least, s.end)), s}
+	if p.safe == NoOffset { // a cut that was not acknowledged: what it took may still return, after a kill by a power cut
+		m.since = append(p.states, s)
+	}
 	m.acked, m.starts = m.log.DurableStartOffset(), s.start
 	if m.acked != s.start {
 		return fmt.Errorf("it starts at offset %d, and %d is said to be on disk", s.start, m.acked)
