@@ -140,7 +140,8 @@ func TestCleanerKeepsUp(t *testing.T) {
 	})
 	t.Logf("of %d MiB written at most %.1f MiB were dirty, the log had at most %.1f MiB; %v cleanings read %.1f MiB and wrote %.1f", mib, float64(dirty)/(1<<20), float64(largest)/(1<<20),
 		gauges(t, n, "ottla_log_cleaner_runs_total"), gauges(t, n, "ottla_log_cleaner_read_bytes_total")/(1<<20), gauges(t, n, "ottla_log_cleaner_written_bytes_total")/(1<<20))
-	if limit := int64(24 << 20); dirty == 0 || dirty > limit || largest > limit+(4<<20) {
+	// A fast cleaner may be done before each look, so dirty may be 0.
+	if limit := int64(24 << 20); gauges(t, n, "ottla_log_cleaner_runs_total") < 3 || dirty > limit || largest > limit+(4<<20) {
 		t.Errorf("%d bytes were dirty at most, the log had %d: that is no bound", dirty, largest)
 	}
 	eventually(t, "dirty bytes below the ratio once nobody writes", func() bool {
