@@ -158,9 +158,10 @@ type pace struct {
 	clean    int64         // the part of the cleaning cell's bytes, one in so many
 	most     int32         // partitions: rows of topics with more are left out
 	crash    crash         // what a broker holds when it is killed
+	alone    bool          // only Ottla is killed: Kafka takes a minute to come back
 }
 
 var (
 	longPace  = pace{rounds: 3, warm: 3 * time.Second, measure: 6 * time.Second, jvm: 20 * time.Second, rest: 4 * time.Second, starts: 5, maxBytes: 6 << 30, prewarm: 2 << 30, limit: 60 * time.Minute, clean: 1, most: 1 << 20, crash: crash{1000, 2 << 30}}
-	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 10 * time.Minute, clean: 8, most: 1000, crash: crash{100, 128 << 20}}
+	shortPace = pace{rounds: 1, warm: time.Second, measure: 2 * time.Second, jvm: 4 * time.Second, rest: time.Second, starts: 3, maxBytes: 2 << 30, limit: 20 * time.Minute, clean: 8, most: 1000, crash: crash{100, 128 << 20}, alone: true}
 )

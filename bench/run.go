@@ -67,6 +67,8 @@ func (b *bench) turn(ctx context.Context, kind string) (err error) {
 			if err := b.starts(ctx, kind, c); err != nil {
 				return err
 			}
+		case c.crash && kind == "kafka" && b.pace.alone:
+			b.note("  %-12s %s: left out of the short form", c.name, kind)
 		case c.crash:
 			if err := b.recoveries(ctx, kind, c); err != nil {
 				return fmt.Errorf("cell %s: %w", c.name, err)
