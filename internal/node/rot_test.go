@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/plog"
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // rotten makes a topic of several segments, stops the node and flips a bit of the sixth batch in the first of them. It returns the batch's offset.
@@ -63,30 +63,12 @@ func get(t *testing.T, n *Node, path string) string {
 	return string(body)
 }
 
-// lines collects what is logged.
-type lines struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.all.String(), text)
-}
-
 // The check in the background finds what has rotted before anybody asks for it: health, metrics, one line of the log and the directory's files say so. Only what has rotted is
 // refused. After a restart it is known from the start.
 func TestScrubFindsRot(t *testing.T) {
 	path := t.TempDir()
 	bad := rotten(t, path)
-	var logged lines
+	var logged transcript.Transcript
 	n := openWith(t, path, Options{Loggers: NewLoggers(&logged, slog.LevelInfo)}, "ottla.scrub.interval.ms=1", "ottla.scrub.bytes.per.second=100000000")
 	health := func() (h admin.Health) {
 		if err := json.Unmarshal([]byte(get(t, n, "/health")), &h); err != nil {
@@ -109,8 +91,8 @@ func TestScrubFindsRot(t *testing.T) {
 			t.Errorf("no %q among the metrics", want)
 		}
 	}
-	if logged.count("a log is damaged") != 1 || logged.count("first_offset=5") != 1 {
-		t.Errorf("logged:\n%s", logged.all.String())
+	if len(logged.Lines("a log is damaged")) != 1 || len(logged.Lines("first_offset=5")) != 1 {
+		t.Errorf("logged:\n%s", &logged)
 	}
 	c := dial(t, n)
 	if got := records(t, fetch(t, c, "sick", 0).RecordBatches); len(got) != int(bad) {

@@ -41,10 +41,7 @@ func TestSnapshotsTakeTurns(t *testing.T) {
 				start = now
 				p.dumped()
 			}
-			p.start(kafka)
-			l.check(t, p, kafka)
-			p.stop()
-			p.strays()
+			l.closing(t, p)
 		})
 	}
 }
@@ -62,10 +59,7 @@ func TestSnapshotsAtAnOlderLevel(t *testing.T) {
 	if at := p.startOffset(); at == 0 || !slices.Contains(p.checkpoints(), at) {
 		t.Errorf("the metadata log begins at offset %d, the snapshots are at %v", at, p.checkpoints())
 	}
-	p.start(kafka)
-	l.check(t, p, kafka)
-	p.stop()
-	p.strays()
+	l.closing(t, p)
 }
 
 // metadata is the directory of the metadata log.

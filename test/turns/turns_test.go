@@ -28,6 +28,15 @@ type ledger struct {
 	scram     bool             // the directory was formatted with one
 }
 
+// closing looks at everything once more from Kafka's side, and for what it put aside as nobody's.
+func (l *ledger) closing(t *testing.T, p *place) {
+	t.Helper()
+	p.start(kafka)
+	l.check(t, p, kafka)
+	p.stop()
+	p.strays()
+}
+
 // TestEachFindsWhatTheOtherLeft is the short form: on two log directories, Kafka formats and stops in order, Ottla does, Kafka is killed, then Ottla is.
 func TestEachFindsWhatTheOtherLeft(t *testing.T) {
 	p := newPlace(t, 2)
@@ -39,10 +48,7 @@ func TestEachFindsWhatTheOtherLeft(t *testing.T) {
 			turn(t, p, l, who, round, killed)
 		}
 	}
-	p.start(kafka)
-	l.check(t, p, kafka)
-	p.stop()
-	p.strays()
+	l.closing(t, p)
 }
 
 // TestTurns: Kafka formats and begins, then each takes three turns.
@@ -60,10 +66,7 @@ func TestTurns(t *testing.T) {
 						turn(t, p, l, who, round, killed)
 					}
 				}
-				p.start(kafka)
-				l.check(t, p, kafka)
-				p.stop()
-				p.strays()
+				l.closing(t, p)
 			})
 		}
 	}

@@ -1,11 +1,9 @@
 package dir
 
 import (
-	"bytes"
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -13,37 +11,8 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/transcript"
 )
-
-// lines keeps what a directory logs.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// count tells how many lines have all of the words.
-func (l *lines) count(words ...string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-line:
-	for line := range strings.Lines(l.buf.String()) {
-		for _, w := range words {
-			if !strings.Contains(line, w) {
-				continue line
-			}
-		}
-		n++
-	}
-	return n
-}
-
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // A disk that hangs is noticed, whoever waits for it: the canary when nobody writes, the committer's round when somebody does. It is said once, with the directory's name,
 // and once more when it is over.
@@ -61,9 +30,9 @@ func TestHungDiskIsNoticed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := vfs.NewGate()
 				rule := &vfs.Rule{Op: what.Op, Path: what.Path, Nth: 2, Fault: vfs.Fault{Gate: gate}}
-				var said lines
+				var said transcript.Transcript
 				var changes atomic.Int32
-				d := openDir(t, vfs.NewFaulty(vfs.NewMem(), vfs.Rules{rule}), Options{JournalBytes: -1, StallAfter: 10 * time.Second, Logger: said.logger(), OnChange: func() { changes.Add(1) }})
+				d := openDir(t, vfs.NewFaulty(vfs.NewMem(), vfs.Rules{rule}), Options{JournalBytes: -1, StallAfter: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&said, nil)), OnChange: func() { changes.Add(1) }})
 				x := newReel(t, d, "topic-0")
 				if rule.Path == "*.log" {
 					x.put(10)
@@ -77,17 +46,17 @@ func TestHungDiskIsNoticed(t *testing.T) {
 					t.Fatalf("after 9 s: hung %v, stalled for %v", d.Hung(), d.Stalled(time.Now()))
 				}
 				<-time.After(6*time.Second + time.Millisecond)
-				if !d.Hung() || said.count("does not answer", testPath) != 1 || changes.Load() != 1 || d.Stats().Stalls.Load() != 1 {
-					t.Fatalf("after %v: hung %v, %d changes, said:\n%s", time.Since(began), d.Hung(), changes.Load(), &said.buf)
+				if !d.Hung() || len(said.Lines("does not answer", testPath)) != 1 || changes.Load() != 1 || d.Stats().Stalls.Load() != 1 {
+					t.Fatalf("after %v: hung %v, %d changes, said:\n%s", time.Since(began), d.Hung(), changes.Load(), &said)
 				}
 				<-time.After(time.Minute)
-				if said.count("does not answer") != 1 || d.Err() != nil {
-					t.Fatalf("after a minute: %v, said:\n%s", d.Err(), &said.buf)
+				if len(said.Lines("does not answer")) != 1 || d.Err() != nil {
+					t.Fatalf("after a minute: %v, said:\n%s", d.Err(), &said)
 				}
 				gate.Open()
 				synctest.Wait()
-				if d.Hung() || d.Stalled(time.Now()) != 0 || said.count("answers again", testPath) != 1 || changes.Load() != 2 {
-					t.Fatalf("afterwards: hung %v, stalled for %v, %d changes, said:\n%s", d.Hung(), d.Stalled(time.Now()), changes.Load(), &said.buf)
+				if d.Hung() || d.Stalled(time.Now()) != 0 || len(said.Lines("answers again", testPath)) != 1 || changes.Load() != 2 {
+					t.Fatalf("afterwards: hung %v, stalled for %v, %d changes, said:\n%s", d.Hung(), d.Stalled(time.Now()), changes.Load(), &said)
 				}
 				if rule.Path == "*.log" {
 					x.mustSettle(t)

@@ -3,12 +3,14 @@ package dir
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
+	"github.com/ottla/ottla/test/transcript"
 )
 
 // smallDisk is a file system of 80 MiB: full below 4 MiB, with a reserve of up to 2 MiB.
@@ -65,8 +67,8 @@ func fillUp(t *testing.T, fsys vfs.FS, but int64) {
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := smallDisk()
-		var said lines
-		d := openDir(t, mem, Options{JournalBytes: -1, ReserveBytes: 1 << 20, Logger: said.logger()})
+		var said transcript.Transcript
+		d := openDir(t, mem, Options{JournalBytes: -1, ReserveBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 		client, own := newReel(t, d, "topic-0"), newReel(t, d, "__consumer_offsets-0")
 		own.Essential = true
 		for _, x := range []*reel{client, own} {
@@ -94,16 +96,16 @@ func TestReserve(t *testing.T) {
 			t.Errorf("full: %v, reserve %d", d.Full(time.Now()), d.ReserveBytes())
 		}
 		<-time.After(time.Minute)
-		if client.synced() != 10 || d.Err() != nil || said.count("reserve is given up") != 1 {
-			t.Fatalf("%d bytes of the client are synced, %v, said:\n%s", client.synced(), d.Err(), &said.buf)
+		if client.synced() != 10 || d.Err() != nil || len(said.Lines("reserve is given up")) != 1 {
+			t.Fatalf("%d bytes of the client are synced, %v, said:\n%s", client.synced(), d.Err(), &said)
 		}
 		if err := mem.Remove("/others"); err != nil {
 			t.Fatal(err)
 		}
 		client.mustSettleWithin(t, time.Minute)
 		<-time.After(time.Minute)
-		if d.Full(time.Now()) || d.Critical() || reserveOf(t, mem) != 1<<20 || said.count("what waited in memory is written") != 1 {
-			t.Errorf("afterwards: full %v, reserve %d, said:\n%s", d.Full(time.Now()), reserveOf(t, mem), &said.buf)
+		if d.Full(time.Now()) || d.Critical() || reserveOf(t, mem) != 1<<20 || len(said.Lines("what waited in memory is written")) != 1 {
+			t.Errorf("afterwards: full %v, reserve %d, said:\n%s", d.Full(time.Now()), reserveOf(t, mem), &said)
 		}
 		if err := d.Close(1); err != nil {
 			t.Fatal(err)
