@@ -164,7 +164,7 @@ func readTopicsAndGroups(s *Static, b *Broker, r *reader) {
 // could never be read: Kafka's key gives way to that, ours is refused.
 func requestMemory(r *reader, faults *Errors) int64 {
 	largest := r.number("socket.request.max.bytes")
-	need := largest + largest*2/3 + 128<<10
+	need := largest + largest*2/3 + 3<<20
 	if queued := r.number("queued.max.request.bytes"); queued > 0 {
 		if queued < largest {
 			*faults = append(*faults, refusal("queued.max.request.bytes", "queued.max.request.bytes=%d must be at least socket.request.max.bytes=%d, or -1", queued, largest))

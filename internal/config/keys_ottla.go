@@ -17,7 +17,7 @@ var ottlaRows = []row{
 	{"ottla.log.stall.ms", Long, "10000", atLeast(0), Medium, ReadOnly, Acts,
 		"How long a log directory may not finish a write or sync before it counts as stalled: its partitions are refused until it does, others go on. A directory that nobody writes to is tried every three times as long. 0 switches this off."},
 	{"ottla.request.memory.bytes", Long, "268435456", atLeast(1 << 20), Medium, ReadOnly, Acts,
-		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more."},
+		"Memory for requests and answers in flight, over all connections, when queued.max.request.bytes does not say. Memory is granted as bytes arrive; who asks for more waits. It must hold the largest request (socket.request.max.bytes) and two thirds more, with 3 MiB for the others beside it."},
 	{"ottla.scrub.bytes.per.second", Long, "4194304", atLeast(0), Medium, ClusterWide, Acts,
 		"How much of each log directory's sealed segments is read in a second, at most, to compare it with its checksums. It is read past the page cache. 0 switches the check off."},
 	{"ottla.scrub.interval.ms", Long, "604800000", atLeast(1), Medium, ClusterWide, Acts,

@@ -342,6 +342,80 @@ func TestHalfSentFrames(t *testing.T) {
 	p.stop()
 }
 
+// TestStalledFrames: a thousand connections that each announce 50 MB, send a good part of it and then dribble or stall, in step, so that the memory for such frames is
+// always short. A good client whose requests need memory is slowed as little as the machine allows, and so is a new one.
+func TestStalledFrames(t *testing.T) {
+	p := start(t, launch{dir: t.TempDir()})
+	w := newWitnessOf(t, p, strings.Repeat("x", 30_000))
+	w.lap(50)
+	calm := percentile99(w.lap(600))
+	before := p.resident()
+	piece := sized(50_000_000, make([]byte, 100_000)...)
+	piece[5], piece[7] = 0, 9 // Produce 9
+	over := make(chan struct{})
+	var senders sync.WaitGroup
+	for range 1000 {
+		senders.Go(func() {
+			for { // whoever is closed comes again
+				c, err := raw.Dial(p.address)
+				if err != nil {
+					return // as many connections as the system allows
+				}
+				for n := len(piece); err == nil; n = 16 << 10 {
+					if err = c.SendBytes(piece[:n]); err != nil {
+						break
+					}
+					select {
+					case <-over:
+						err = net.ErrClosed
+					case <-time.After(400 * time.Millisecond):
+					}
+				}
+				if e := c.Close(); e != nil && !errors.Is(err, net.ErrClosed) {
+					t.Log(e)
+				}
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	eventually(t, "memory is short", time.Minute, func() bool { return strings.Contains(p.stderr.String(), "held request memory without making progress") })
+	w.lap(50)
+	attacked := percentile99(w.lap(600))
+	fresh := time.Duration(0)
+	for i := range 10 {
+		began := time.Now()
+		c := p.dial()
+		resp, err := raw.Ask[*kmsg.ProduceResponse](c, produceRequest(witnessTopic, 0, -1, make([]byte, 1_000_000)))
+		if err != nil || resp.Topics[0].Partitions[0].ErrorCode == 0 {
+			t.Fatalf("new client %d: %v", i, err)
+		}
+		fresh = max(fresh, time.Since(began))
+	}
+	grown := p.resident() - before
+	close(over)
+	senders.Wait()
+	t.Logf("1,000 stalled frames: %s more resident memory; 99 of 100 turns of the good client took at most %v before and %v then (promised: at most twice); a new client's megabyte took at most %v",
+		mib(grown), calm, attacked, fresh)
+	if grown > 512<<20 { // the budget, and what the collector has not had yet
+		t.Errorf("resident memory grew by %s", mib(grown))
+	}
+	within(t, "a new client's megabyte", fresh, 2*time.Second)
+	factor := time.Duration(2)
+	if !long {
+		factor = 6
+	}
+	if attacked > factor*max(calm, 2*time.Millisecond) {
+		t.Errorf("the good client's turn took up to %v before and %v with the connections there", calm, attacked)
+	}
+	w.end()
+	p.healthy()
+	p.stop()
+}
+
 // TestManyRealFrames: the same, but every frame arrives in full, so that memory runs short: good clients wait and go on, nobody is refused for good.
 func TestManyRealFrames(t *testing.T) {
 	p := start(t, launch{dir: t.TempDir()})

@@ -23,6 +23,7 @@ type witness struct {
 	err   atomic.Pointer[error]
 	turns atomic.Int64
 	next  int64
+	value string
 	times []time.Duration // of the turns since the last call of lap; the loop's own until ended
 	laps  chan chan []time.Duration
 }
@@ -32,7 +33,13 @@ const witnessTopic = "witness"
 // newWitness makes its topic and begins.
 func newWitness(t *testing.T, p *process) *witness {
 	t.Helper()
-	w := &witness{t: t, conn: p.dial(), stop: make(chan struct{}), ended: make(chan struct{}), laps: make(chan chan []time.Duration)}
+	return newWitnessOf(t, p, "seen")
+}
+
+// newWitnessOf writes records of that value.
+func newWitnessOf(t *testing.T, p *process, value string) *witness {
+	t.Helper()
+	w := &witness{t: t, value: value, conn: p.dial(), stop: make(chan struct{}), ended: make(chan struct{}), laps: make(chan chan []time.Duration)}
 	resp, err := raw.Ask[*kmsg.CreateTopicsResponse](w.conn, createRequest(witnessTopic, 1, nil))
 	if err != nil || resp.Topics[0].ErrorCode != 0 {
 		t.Fatalf("%v %+v", err, resp)
@@ -64,7 +71,7 @@ func (w *witness) run() {
 
 // turn produces one record with acks=all and fetches it.
 func (w *witness) turn() error {
-	resp, err := raw.Ask[*kmsg.ProduceResponse](w.conn, produceRequest(witnessTopic, 0, -1, batchOf("seen")))
+	resp, err := raw.Ask[*kmsg.ProduceResponse](w.conn, produceRequest(witnessTopic, 0, -1, batchOf(w.value)))
 	if err != nil {
 		return err
 	}
@@ -113,6 +120,15 @@ func (w *witness) end() {
 	close(w.stop)
 	<-w.ended
 	w.fine()
+}
+
+// percentile99 is what one in a hundred takes longer than.
+func percentile99(times []time.Duration) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[len(times)*99/100]
 }
 
 func median(times []time.Duration) time.Duration {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ottla/ottla/internal/invariant"
@@ -15,30 +14,46 @@ import (
 // errStopped says that the connection ended while it waited for memory.
 var errStopped = errors.New("the connection ended while it waited for memory")
 
-// purpose is what memory is reserved for. Frames still have to be served, which may take more; serving and answering take nothing further. So frames may
-// take three quarters of the budget at most: a request that has come in as a whole always finds memory in the end, and gives its own back.
+// purpose is what memory is reserved for. Each has a part that the others cannot take, so that what is short for one is there for the others:
+//
+//   - Usual frames have theirs for themselves. Whoever fills the rest, with half of huge frames or with answers that nobody reads, delays none of them.
+//   - Large frames and answers share the rest, of which large frames may not take all: a request that has come in as a whole always finds memory in the end, and
+//     gives its own back. Answers go first: they are nearer to giving everything back.
 type purpose uint8
 
 const (
-	forFrame  purpose = iota // bytes of requests that are being received or served
+	forFrame  purpose = iota // requests of up to usualFrame bytes that are being received or served
+	forLarge                 // larger ones
 	forAnswer                // decoding a request, and the bodies of responses
 	purposes
 )
 
-// budget is the memory that all requests and answers in flight of a node may take together. It is granted in order of asking, for each purpose of its own.
+// usualFrame is above what producers send at once unless they are told to: Kafka's and librdkafka's stop at a megabyte.
+const usualFrame = 5 << 18
+
+// purposeOf is the one of a frame that announced so many bytes.
+func purposeOf(size int) purpose {
+	if size > usualFrame {
+		return forLarge
+	}
+	return forFrame
+}
+
+// budget is the memory that all requests and answers in flight of a node may take together.
 //
-// Frames that grow as their bytes come in could all hold a part and wait for the rest. So as much as the largest frame takes is set aside for one of them at a
-// time, the claimant, which also asks first. When it has been served the next in line is the claimant, and so they are served one by one at least.
+// Frames that grow as their bytes come in could all hold a part and wait for the rest. So, for either kind, as much as the largest frame takes is set aside for one
+// of them at a time, the claimant, which also asks first. When it has been served the next in line is the claimant, and so they are served one by one at least.
 type budget struct {
-	limits [purposes]int64 // of everything that is reserved for this purpose and, for forAnswer, of everything
-	aside  int64           // of the frames' share, for the claimant
+	limits [purposes]int64 // of what is reserved for the purpose; forAnswer: of what large frames and answers take together
+	aside  [purposes]int64 // of that, for the claimant
 
 	mu struct {
 		sync.Mutex
 		used    [purposes]int64
+		claims  [purposes]claim
+		newest  [purposes]bool      // the claim was passed to the newest in line
 		waiting [purposes]list.List // of *waiter
-		granted time.Time           // when somebody who waited was last granted
-		claim   claim
+		granted [purposes]time.Time // when somebody who waited was last granted
 	}
 
 	waits *metric.Counter
@@ -59,20 +74,36 @@ type claim struct {
 	taken int64
 }
 
-// newBudget makes a budget in which one frame of up to aside bytes can always be received.
-func newBudget(limit, aside int64, waits *metric.Counter, short func()) *budget {
-	return &budget{limits: [purposes]int64{forFrame: frameShare(limit), forAnswer: limit}, aside: aside, waits: waits, short: short}
+// newBudget divides limit bytes so that a request of maxRequest bytes can always be received.
+func newBudget(limit int64, maxRequest int, waits *metric.Counter, short func()) *budget {
+	b := &budget{waits: waits, short: short}
+	frames := limit / 4 * 3
+	b.aside[forFrame] = int64(ladder(min(maxRequest, usualFrame)))
+	if maxRequest > usualFrame {
+		b.aside[forLarge] = int64(ladder(maxRequest))
+		b.limits[forLarge] = b.aside[forLarge] + (frames-b.aside[forLarge])/4
+	}
+	b.limits[forFrame] = frames - b.limits[forLarge]
+	b.limits[forAnswer] = limit - b.limits[forFrame]
+	return b
 }
 
-func frameShare(limit int64) int64 { return limit / 4 * 3 }
+// budgetFor is the smallest budget in which a request of that size, and a usual one beside it, can always be received with the buffer it is read through.
+func budgetFor(maxRequest int) int64 {
+	frames := int64(ladder(maxRequest)) + bulkSize
+	if maxRequest > usualFrame {
+		frames += 2 << 20
+	}
+	return frames + frames/3 + 4
+}
 
 // mostOf is the most that can be asked for at once: what will be there when everybody else for the same purpose has finished. For answers and decoding that
 // is what frames can never take.
 func (b *budget) mostOf(p purpose) int64 {
-	if p == forFrame {
-		return b.limits[forFrame]
+	if p == forAnswer {
+		return b.limits[forAnswer] - b.limits[forLarge]
 	}
-	return b.limits[forAnswer] - b.limits[forFrame]
+	return b.limits[p]
 }
 
 // tryReserve takes n bytes if nobody has to wait for that. Growing says that they are for a frame that may ask for more before it can be served.
@@ -82,65 +113,76 @@ func (b *budget) tryReserve(owner *Conn, n int64, p purpose, growing bool) bool 
 	return b.takeLocked(owner, n, p, growing)
 }
 
-// takeLocked grants n unless somebody asked before. Answers go before frames: they are nearer to giving everything back.
+// takeLocked grants n unless somebody asked before.
 func (b *budget) takeLocked(owner *Conn, n int64, p purpose, growing bool) bool {
-	if growing && b.mu.claim.owner == nil {
-		b.mu.claim = claim{owner: owner}
+	if growing && b.mu.claims[p].owner == nil {
+		b.mu.claims[p] = claim{owner: owner}
 	}
-	if b.mu.waiting[forAnswer].Len() > 0 || p == forFrame && b.mu.waiting[forFrame].Len() > 0 && b.mu.claim.owner != owner {
-		return false
-	}
-	if !b.fitsLocked(owner, n, p) {
+	switch {
+	case b.mu.waiting[p].Len() > 0 && !b.claimsLocked(owner, p), p == forLarge && b.mu.waiting[forAnswer].Len() > 0, b.lackLocked(owner, n, p) > 0:
 		return false
 	}
 	b.addLocked(owner, n, p)
 	return true
 }
 
-func (b *budget) fitsLocked(owner *Conn, n int64, p purpose) bool {
+func (b *budget) claimsLocked(owner *Conn, p purpose) bool {
+	return owner != nil && b.mu.claims[p].owner == owner
+}
+
+// lackLocked tells how many bytes somebody must give back before n can be granted; none when it is not positive.
+func (b *budget) lackLocked(owner *Conn, n int64, p purpose) int64 {
 	limit := b.limits[p]
-	if p == forFrame && (owner == nil || b.mu.claim.owner != owner) {
-		limit -= b.aside - b.mu.claim.taken
+	if !b.claimsLocked(owner, p) {
+		limit -= b.aside[p] - b.mu.claims[p].taken
 	}
-	return b.mu.used[p]+n <= limit && b.usedLocked()+n <= b.limits[forAnswer]
+	lack := b.mu.used[p] + n - limit
+	if p != forFrame {
+		lack = max(lack, b.mu.used[forLarge]+b.mu.used[forAnswer]+n-b.limits[forAnswer])
+	}
+	return lack
 }
 
 func (b *budget) addLocked(owner *Conn, n int64, p purpose) {
 	b.mu.used[p] += n
-	if p == forFrame && b.mu.claim.owner == owner {
-		b.mu.claim.taken = min(b.mu.claim.taken+n, b.aside)
+	if b.claimsLocked(owner, p) {
+		b.mu.claims[p].taken = min(b.mu.claims[p].taken+n, b.aside[p])
 	}
 }
 
 // settle gives back what a frame held and ends its claim, if it has it.
-func (b *budget) settle(owner *Conn, n int64) {
+func (b *budget) settle(owner *Conn, n int64, p purpose) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.giveBackLocked(n, forFrame)
-	b.unclaimLocked(owner)
+	b.giveBackLocked(n, p)
+	b.unclaimLocked(owner, p)
 	b.grantLocked()
 }
 
-// unclaimLocked passes the claim on to the first in line who has a use for it.
-func (b *budget) unclaimLocked(owner *Conn) {
-	if b.mu.claim.owner != owner {
+// unclaimLocked passes the claim on, of those that have a use for it by turns to the one who waits longest, whose turn comes therefore, and to the newest, whom a
+// crowd of the others must not keep waiting.
+func (b *budget) unclaimLocked(owner *Conn, p purpose) {
+	if !b.claimsLocked(owner, p) {
 		return
 	}
-	b.mu.claim = claim{}
-	line := &b.mu.waiting[forFrame]
-	for place := line.Front(); place != nil; place = place.Next() {
+	b.mu.claims[p] = claim{}
+	b.mu.newest[p] = !b.mu.newest[p]
+	line := &b.mu.waiting[p]
+	first, next := line.Back(), (*list.Element).Prev
+	if b.mu.newest[p] {
+		first, next = line.Front(), (*list.Element).Next
+	}
+	for place := first; place != nil; place = next(place) {
 		if w := place.Value.(*waiter); w.growing {
-			b.mu.claim = claim{owner: w.owner}
+			b.mu.claims[p] = claim{owner: w.owner}
 			line.MoveToFront(place)
 			return
 		}
 	}
 }
 
-func (b *budget) usedLocked() int64 { return b.mu.used[forFrame] + b.mu.used[forAnswer] }
-
-// reserve waits until n bytes are granted or stop closes. While it waits the mark says since when.
-func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, mark *atomic.Int64, stop <-chan struct{}) error {
+// reserve waits until n bytes are granted or stop closes.
+func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, stop <-chan struct{}) error {
 	if limit := b.mostOf(p); n > limit {
 		return fmt.Errorf("%d bytes are more than the %d bytes that are set aside for such", n, limit)
 	}
@@ -151,15 +193,10 @@ func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, mark *at
 	}
 	w := &waiter{owner: owner, n: n, growing: growing, since: time.Now(), granted: make(chan struct{})}
 	line := &b.mu.waiting[p]
-	place := line.PushBack(w)
-	if p == forFrame && b.mu.claim.owner == owner {
-		line.MoveToFront(place)
-	}
+	place := b.enlistLocked(w, p)
 	b.mu.Unlock()
 
 	b.waits.Inc()
-	mark.Store(owner.server.sinceStart(w.since))
-	defer mark.Store(0)
 	b.short()
 	select {
 	case <-w.granted:
@@ -174,9 +211,23 @@ func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, mark *at
 	default:
 		line.Remove(place)
 	}
-	b.unclaimLocked(owner)
+	b.unclaimLocked(owner, p)
 	b.grantLocked()
 	return errStopped
+}
+
+// enlistLocked puts somebody in line. Answers wait in the order of asking. A frame goes before all others but the claimant's: under more load than there is memory for,
+// the newest is the one that can still be served in time, it needs several turns to grow, and a crowd that was there first cannot hold it up. The claim is for the oldest.
+func (b *budget) enlistLocked(w *waiter, p purpose) *list.Element {
+	line := &b.mu.waiting[p]
+	front := line.Front()
+	switch {
+	case p == forAnswer:
+		return line.PushBack(w)
+	case front != nil && b.claimsLocked(front.Value.(*waiter).owner, p):
+		return line.InsertAfter(w, front)
+	}
+	return line.PushFront(w)
 }
 
 func (b *budget) release(n int64, p purpose) {
@@ -196,86 +247,90 @@ func (b *budget) giveBackLocked(n int64, p purpose) {
 	}
 }
 
-// grantLocked serves the waiting in their order, answers before frames, until the next in line does not fit.
+// grantLocked serves the waiting.
 func (b *budget) grantLocked() {
-	for p := forAnswer; ; p-- {
-		for {
-			front := b.mu.waiting[p].Front()
-			if front == nil {
-				break
-			}
-			w := front.Value.(*waiter)
-			if !b.fitsLocked(w.owner, w.n, p) {
-				return
-			}
-			b.addLocked(w.owner, w.n, p)
-			b.mu.waiting[p].Remove(front)
-			close(w.granted)
-			b.mu.granted = time.Now()
-		}
-		if p == forFrame {
-			return
-		}
+	b.grantLineLocked(forFrame)
+	if b.grantLineLocked(forAnswer) {
+		b.grantLineLocked(forLarge)
 	}
+}
+
+// grantLineLocked serves those who wait for one purpose in their order until the next does not fit. It returns whether nobody is left.
+func (b *budget) grantLineLocked(p purpose) bool {
+	line := &b.mu.waiting[p]
+	for front := line.Front(); front != nil; front = line.Front() {
+		w := front.Value.(*waiter)
+		if b.lackLocked(w.owner, w.n, p) > 0 {
+			return false
+		}
+		b.addLocked(w.owner, w.n, p)
+		line.Remove(front)
+		close(w.granted)
+		b.mu.granted[p] = time.Now()
+	}
+	return true
 }
 
 // used returns how much is reserved.
-func (b *budget) used() int64 {
+func (b *budget) used() (n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.usedLocked()
-}
-
-func (b *budget) waiters() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.mu.waiting[forFrame].Len() + b.mu.waiting[forAnswer].Len()
-}
-
-// shortage is what keeps the first in line waiting.
-type shortage struct {
-	first *Conn
-	since time.Time // since when nobody who waits has been granted anything
-	lacks [purposes]int64
-
-	everything bool // the whole budget is short, not only the frames' share
-}
-
-// relieved tells whether the first in line could go on if what it lacks were given back.
-func (s *shortage) relieved() bool { return s.lacks[forFrame] <= 0 && s.lacks[forAnswer] <= 0 }
-
-// concerns tells whether what a connection holds is of the kind that is short.
-func (s *shortage) concerns(c *Conn) bool {
-	return c.held[forFrame].Load() > 0 || s.everything && c.held[forAnswer].Load() > 0
-}
-
-// giveBack counts what a connection holds as given back.
-func (s *shortage) giveBack(c *Conn) {
-	frame := c.held[forFrame].Load()
-	s.lacks[forFrame] -= frame
-	s.lacks[forAnswer] -= frame + c.held[forAnswer].Load()
-}
-
-// shortage returns false when nobody waits.
-func (b *budget) shortage() (s shortage, short bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for p := forAnswer; ; p-- {
-		if front := b.mu.waiting[p].Front(); front != nil {
-			w := front.Value.(*waiter)
-			s.first, s.since = w.owner, w.since
-			if b.mu.granted.After(s.since) {
-				s.since = b.mu.granted
-			}
-			s.lacks[forAnswer] = b.usedLocked() + w.n - b.limits[forAnswer]
-			if p == forFrame {
-				s.lacks[forFrame] = b.mu.used[forFrame] + w.n - b.limits[forFrame]
-			}
-			s.everything = s.lacks[forAnswer] > 0
-			return s, true
-		}
-		if p == forFrame {
-			return s, false
-		}
+	for _, used := range b.mu.used {
+		n += used
 	}
+	return n
+}
+
+func (b *budget) waiters() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.mu.waiting {
+		n += b.mu.waiting[p].Len()
+	}
+	return n
+}
+
+// shortage is what keeps those who wait for one purpose waiting.
+type shortage struct {
+	purpose purpose
+	first   *Conn     // the first in line
+	since   time.Time // since when nobody who waits has been granted anything
+	needs   int64     // how much the first lacks
+	lack    int64     // how much all of them lack
+	shared  bool      // what large frames and answers share is short
+}
+
+// held is how much a connection would give back of what is short.
+func (s *shortage) held(c *Conn) int64 {
+	if s.purpose == forFrame {
+		return c.held[forFrame].Load()
+	}
+	n := c.held[forLarge].Load()
+	if s.shared {
+		n += c.held[forAnswer].Load()
+	}
+	return n
+}
+
+// shortage returns false when nobody waits for a purpose.
+func (b *budget) shortage(p purpose) (s shortage, short bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	line := &b.mu.waiting[p]
+	front := line.Front()
+	if front == nil {
+		return s, false
+	}
+	w := front.Value.(*waiter)
+	s = shortage{purpose: p, first: w.owner, since: w.since, needs: b.lackLocked(w.owner, w.n, p)}
+	if b.mu.granted[p].After(s.since) {
+		s.since = b.mu.granted[p]
+	}
+	wanted := int64(0)
+	for place := front; place != nil && wanted < b.limits[p]; place = place.Next() {
+		wanted += place.Value.(*waiter).n
+	}
+	s.lack = b.lackLocked(nil, wanted, p)
+	s.shared = p != forFrame && b.mu.used[forLarge]+b.mu.used[forAnswer]+wanted > b.limits[forAnswer]
+	return s, true
 }

@@ -43,7 +43,7 @@ type Conn struct {
 	// What the watch reads. Times are Server.sinceStart; zero means "not now".
 	lastRead   atomic.Int64
 	lastWrite  atomic.Int64
-	frameSince atomic.Int64 // a frame is half received
+	frameSince atomic.Int64 // a frame is half received, and this is when it began, moved by as long as the peer waited for us since
 	frameSize  atomic.Int64
 	frameHave  atomic.Int64
 	readerWait atomic.Int64 // the reader waits for memory
@@ -101,11 +101,18 @@ func (c *Conn) reserveOf(n int64, p purpose, growing bool, mark *atomic.Int64) e
 	if mark == &c.writerWait || c.unsent.Load() == 0 {
 		c.out.flush()
 	}
-	if err := c.server.budget.reserve(c, n, p, growing, mark, c.stop); err != nil {
+	began := c.server.sinceStart(time.Now())
+	mark.Store(began)
+	defer mark.Store(0)
+	if err := c.server.budget.reserve(c, n, p, growing, c.stop); err != nil {
 		return err
 	}
 	c.held[p].Add(n)
-	c.lastRead.Store(c.server.sinceStart(time.Now())) // the wait was not the peer's
+	now := c.server.sinceStart(time.Now()) // the wait was not the peer's
+	c.lastRead.Store(now)
+	if mark == &c.readerWait && c.frameSince.Load() != 0 {
+		c.frameSince.Add(now - began)
+	}
 	return nil
 }
 

@@ -172,11 +172,11 @@ func TestSlowFramesAreServed(t *testing.T) {
 func TestWaitingForMemoryMeetsADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPipeHarness(t, func(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 100_000, budgetFor(100_000) })
-		all, nobody := frameShare(budgetFor(100_000)), &Conn{server: h.server} // not a connection that could be closed for it
+		all, nobody := h.server.budget.limits[forFrame], &Conn{server: h.server} // not a connection that could be closed for it
 		if !h.server.budget.tryReserve(nobody, all, forFrame, true) {
 			t.Fatal("the budget is taken already")
 		}
-		defer h.server.budget.settle(nobody, all)
+		defer h.server.budget.settle(nobody, all, forFrame)
 		c := h.dial()
 		go c.send(frame(keyEcho, 1, 1, strings.Repeat("x", 90_000))[:ownSize])
 		between(t, "closed", c.closedAfter(), 30*time.Second, 35*time.Second)

@@ -10,16 +10,17 @@
 // disk, and nothing else.
 //
 // Memory is granted as bytes arrive. A connection that waits for its next frame holds one small buffer of its own; only what does not fit in there is reserved
-// from the node's budget, in steps that double as the bytes come in, so that announcing a large frame costs nothing. When the budget is short, connections wait
-// for it in their order, and those that hold some without making progress are closed. One growing frame at a time has as much set aside as the largest may need,
-// so that frames which all hold a part and wait for the rest are served one after another.
+// from the node's budget, in steps that double as the bytes come in, so that announcing a large frame costs nothing. Frames of usual size have a part of the
+// budget for themselves, which no large frame and no answer can take. When a part is short, connections wait for it, and of those that hold some as
+// many are closed as the others need: who made no progress for a while, or sends more slowly than a frame may while others wait for its memory. One growing frame
+// at a time has as much set aside as the largest may need, so that frames which all hold a part and wait for the rest are served one after another (ADR 8).
 //
 // # Invariants
 //
 //  1. Answers leave a connection in the order of its requests, each whole or not at all: a body that cannot be finished closes the connection.
 //  2. For every Answer that is not None, Wait (if any) and then Body (if any) run exactly once, whatever happens to the connection, and the Body is closed.
 //  3. The bytes of a Request are not touched after Serve returned, and after Body returned when the Answer has no Wait.
-//  4. What a connection holds of the budget when it ends is zero, and the budget never grants more than its limit.
+//  4. What a connection holds of the budget when it ends is zero, and the budget never grants more than its limit. Usual frames wait for nothing but usual frames.
 //  5. A frame that is half received, a wait for memory and an idle connection all end by a deadline. A peer that merely does not read is closed only when
 //     memory is short or the connection's idle time has passed.
 //  6. No input closes anything but the connection it came from. A failed accept never ends a listener.

@@ -72,44 +72,72 @@ func TestThousandConnectionsThatAnnounce50MB(t *testing.T) {
 	good.expect(1, large)
 }
 
-// Those who really send megabytes and then stop share the budget, and lose it when a good client needs some. They come one after the other: who grow in step hold
-// a part each and wait for the rest, get it one by one, and each is closed only after its own stall, so that a good client may meet its MemoryTimeout before its turn.
+// Those who send megabytes and stall, each on its own or all in step and never for long, share the memory for frames of their size, and lose it when a good client
+// needs some. Frames of another size, and small requests, do not notice.
 func TestManyStalledMegabytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newPipeHarness(t, func(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 8<<20, 32<<20 })
-		half := frame(keyEcho, 1, 1, strings.Repeat("x", 4<<20))[:1<<20]
-		for range 60 {
-			c := h.dial()
-			go func() {
-				_, err := c.Write(half)
-				_ = err // it will be closed at some time
-			}()
-			synctest.Wait()
-		}
-		if used := h.server.budget.used(); used > 32<<20 || used < 8<<20 {
-			t.Errorf("%d bytes are reserved of %d", used, 32<<20)
-		}
-		good := h.dial()
-		start := time.Now()
-		body := strings.Repeat("x", 1<<20)
-		go good.send(frame(keyEcho, 1, 1, body))
-		if err := good.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		var size [4]byte
-		if _, err := io.ReadFull(good, size[:]); err != nil {
-			t.Fatal(err)
-		}
-		between(t, "served", time.Since(start), 0, 20*time.Second)
-		if n, err := io.CopyN(io.Discard, good, int64(binary.BigEndian.Uint32(size[:]))); err != nil {
-			t.Fatalf("%d bytes: %v", n, err)
-		}
-		small := h.dial()
-		start = time.Now()
-		small.request(keyEcho, 1, 1, "small")
-		small.expect(1, "small")
-		between(t, "a small request served", time.Since(start), 0, 0)
-	})
+	const large, usual = 4 << 20, 1 << 20
+	never := time.Duration(0)
+	for name, c := range map[string]struct {
+		announce, first, pieces int
+		every                   time.Duration
+		usual, large            time.Duration // a good client's wait
+	}{
+		"large frames, then nothing":         {large, 1 << 20, 0, 0, never, time.Second},
+		"large frames in step":               {large, 16 << 10, 16 << 10, 400 * time.Millisecond, never, time.Second},
+		"usual frames, then nothing":         {usual, 600 << 10, 0, 0, time.Second, never},
+		"usual frames in step":               {usual, 16 << 10, 16 << 10, 400 * time.Millisecond, time.Second, never},
+		"usual frames in step, a byte short": {usual, usual - 1, 0, 0, time.Second, never},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newPipeHarness(t, func(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 8<<20, 64<<20 })
+				bad := frame(keyEcho, 1, 1, strings.Repeat("x", c.announce-100))
+				over := make(chan struct{})
+				defer close(over)
+				for range 60 {
+					conn := h.dial()
+					if err := conn.SetDeadline(time.Time{}); err != nil {
+						t.Fatal(err)
+					}
+					go func() {
+						left, n := bad[:len(bad)-1], c.first
+						for n > 0 && len(left) > 0 {
+							if _, err := conn.Write(left[:min(n, len(left))]); err != nil {
+								return // closed, as it deserves
+							}
+							left, n = left[min(n, len(left)):], c.pieces
+							select {
+							case <-time.After(c.every):
+							case <-over:
+								return
+							}
+						}
+					}()
+				}
+				<-time.After(10 * time.Second)
+				if used := h.server.budget.used(); used > 64<<20 || used < 3<<20 {
+					t.Errorf("%d bytes are reserved of %d", used, 64<<20)
+				}
+				serve := func(what string, size int, within time.Duration) {
+					t.Helper()
+					good := h.dial()
+					if err := good.SetDeadline(time.Time{}); err != nil {
+						t.Fatal(err)
+					}
+					for i := range int32(5) {
+						start, body := time.Now(), strings.Repeat("x", size)
+						go good.send(frame(keyEcho, 1, i, body))
+						good.expect(i, body)
+						between(t, what, time.Since(start), 0, within)
+						<-time.After(time.Second)
+					}
+				}
+				serve("a small request served", 10, 0)
+				serve("a usual one served", usual-200, c.usual)
+				serve("a large one served", large, c.large)
+			})
+		})
+	}
 }
 
 // Whatever comes in, the connection ends or is ready for more, nothing is left reserved, and nothing panics.

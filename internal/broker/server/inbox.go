@@ -26,8 +26,9 @@ type inbox struct {
 	start, end int    // what of buf has not been served
 	filled     bool   // the last read filled buf: more is probably there
 
-	large       *buffer // the frame that was returned last
+	large       *buffer // the frame that was returned last, when it has a buffer of its own
 	largeHeld   int64
+	largeFor    purpose
 	largest     int // the largest frame that this connection has completed
 	framesTaken bool
 	arrived     time.Time
@@ -72,8 +73,8 @@ func (in *inbox) letGo(c *Conn) {
 	if in.large != nil {
 		in.large.free()
 		in.large = nil
-		c.held[forFrame].Add(-in.largeHeld)
-		c.server.budget.settle(c, in.largeHeld)
+		c.held[in.largeFor].Add(-in.largeHeld)
+		c.server.budget.settle(c, in.largeHeld, in.largeFor)
 		in.largeHeld = 0
 	}
 	if poisoning {
@@ -201,6 +202,8 @@ func (in *inbox) readInto(c *Conn, b []byte) (int, reason) {
 // Memory follows the bytes: the buffer doubles whenever it is full, so that what is held is at most twice what was sent. A connection that has completed
 // a frame of that size before gets the whole buffer at once: it has paid for it once, need not copy, and holds nothing while it waits for the rest.
 func (in *inbox) nextLarge(c *Conn, size int) ([]byte, reason) {
+	c.noteFrame(in.arrived, size, in.end-in.start)
+	in.largeFor = purposeOf(size)
 	goal := ladder(size)
 	step := bulkSize
 	if size <= in.largest {
@@ -240,7 +243,7 @@ func (in *inbox) nextLarge(c *Conn, size int) ([]byte, reason) {
 // grow replaces large by a buffer of size bytes with the same beginning.
 func (in *inbox) grow(c *Conn, size int) reason {
 	more := int64(size) - in.largeHeld
-	if err := c.reserveOf(more, forFrame, true, &c.readerWait); err != nil {
+	if err := c.reserveOf(more, in.largeFor, true, &c.readerWait); err != nil {
 		return c.starved(err)
 	}
 	in.largeHeld += more

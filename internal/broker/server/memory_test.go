@@ -14,7 +14,7 @@ import (
 // tight leaves room for one frame of a megabyte.
 func tight(o *Options) { o.MaxRequestBytes, o.BudgetBytes = 1<<20, budgetFor(1<<20) }
 
-// Connections that hold memory without making progress are closed when others wait for it, and no others.
+// Connections that hold memory without making progress are closed when others wait for it, as many as that takes, and no others.
 func TestStalledFramesGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPipeHarness(t, func(o *Options) { // a megabyte for all frames but one
@@ -40,8 +40,8 @@ func TestStalledFramesGiveWay(t *testing.T) {
 		good.expect(1, body)
 		between(t, "served", time.Since(start), 0, time.Second)
 		synctest.Wait()
-		if n := h.metrics.Counter(metric.ConnectionsClosed, "stalled").Value(); n != 3 {
-			t.Errorf("%d connections closed, want the 3 that stalled", n)
+		if n := h.metrics.Counter(metric.ConnectionsClosed, "stalled").Value(); n < 1 || n > 3 {
+			t.Errorf("%d connections closed, want some of the 3 that stalled", n)
 		}
 		half[3].send(whole[250_000:])
 		half[3].expect(1, body)
@@ -133,14 +133,13 @@ func TestProvenConnectionsReserveWholeFrames(t *testing.T) {
 func TestBudgetGrantsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPipeHarness(t, nil)
-		b := newBudget(1000, 0, h.metrics.Counter(metric.BudgetWaits), func() {})
+		b := &budget{limits: [purposes]int64{100, 600, 900}, waits: h.metrics.Counter(metric.BudgetWaits), short: func() {}} // usual frames, large ones, these with answers
 		owner := &Conn{server: h.server}
 		var order atomic.Value
 		order.Store("")
 		wait := func(name string, n int64, p purpose, stop chan struct{}) {
 			go func() {
-				var mark atomic.Int64
-				if err := b.reserve(owner, n, p, false, &mark, stop); err != nil {
+				if err := b.reserve(owner, n, p, false, stop); err != nil {
 					name = "-" + name
 				}
 				order.Store(order.Load().(string) + name)
@@ -154,33 +153,41 @@ func TestBudgetGrantsInOrder(t *testing.T) {
 				t.Fatalf("order %q, want %q", got, want)
 			}
 		}
-		if !b.tryReserve(nil, 700, forFrame, false) || b.tryReserve(nil, 100, forFrame, false) || !b.tryReserve(nil, 300, forAnswer, false) || b.tryReserve(nil, 1, forAnswer, false) {
-			t.Fatal("frames may take 750 of 1000, everything together 1000")
+		try := func(n int64, p purpose) bool { return b.tryReserve(owner, n, p, false) }
+		if !try(550, forLarge) || try(100, forLarge) || !try(350, forAnswer) || try(1, forAnswer) {
+			t.Fatal("large frames may take 600, and 900 with answers")
+		}
+		if !try(90, forFrame) || try(11, forFrame) {
+			t.Fatal("usual frames have 100, whatever others take")
 		}
 		stop := make(chan struct{})
-		wait("a", 500, forFrame, nil)
-		wait("b", 10, forFrame, stop)
-		wait("c", 100, forFrame, nil)
+		wait("a", 500, forLarge, nil)
+		wait("b", 10, forLarge, stop)
+		wait("c", 50, forLarge, nil)
 		wait("d", 250, forAnswer, nil)
+		wait("e", 20, forFrame, nil)
 		expect("")
-		if b.tryReserve(nil, 1, forFrame, false) {
+		if try(1, forLarge) || try(1, forFrame) {
 			t.Error("somebody was granted memory before those who asked first")
 		}
 		close(stop)
 		expect("-b")
+		b.release(10, forFrame)
+		expect("-be")
 		b.release(260, forAnswer)
-		expect("-bd")
-		b.release(460, forFrame)
-		expect("-bd")
-		b.release(250, forAnswer)
-		expect("-bda")
-		b.release(100, forFrame)
-		expect("-bdac")
-		if err := b.reserve(owner, 251, forAnswer, false, new(atomic.Int64), nil); err == nil {
+		expect("-bed")
+		b.release(450, forLarge) // the newest first
+		expect("-bedc")
+		b.release(40, forAnswer)
+		expect("-bedc")
+		b.release(100, forLarge)
+		expect("-bedca")
+		if err := b.reserve(owner, 301, forAnswer, false, nil); err == nil {
 			t.Error("more than can ever be granted was not refused")
 		}
-		b.release(40, forAnswer)
-		b.release(740, forFrame)
+		b.release(300, forAnswer)
+		b.release(550, forLarge)
+		b.release(100, forFrame)
 		if b.used() != 0 {
 			t.Errorf("%d bytes are left", b.used())
 		}

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	Listeners []Listener
 
-	// BudgetBytes is the memory that requests and answers in flight may take together. It must fit one request of MaxRequestBytes with a third to spare. The
+	// BudgetBytes is the memory that requests and answers in flight may take together. It must fit one request of MaxRequestBytes with usual ones beside it (budgetFor). The
 	// default does, and is 256 MiB at least.
 	BudgetBytes int64
 	// MaxRequestBytes is the largest frame that is accepted (socket.request.max.bytes, default 100 MiB).
@@ -27,7 +27,7 @@ type Options struct {
 	FrameTimeout time.Duration
 	// MemoryTimeout closes a connection that waited so long for memory (default 30 s).
 	MemoryTimeout time.Duration
-	// StallTimeout is for how long, when memory is short, a connection may hold some without making progress (default 2 s).
+	// StallTimeout is for how long, when memory is short, a connection may hold some without making progress (default 500 ms).
 	StallTimeout time.Duration
 	// DrainTimeout is for how long a connection that ends may take to write the answers it still owes (default 500 ms).
 	DrainTimeout time.Duration
@@ -90,7 +90,7 @@ const (
 	defaultIdleTimeout     = 10 * time.Minute
 	defaultFrameTimeout    = 30 * time.Second
 	defaultMemoryTimeout   = 30 * time.Second
-	defaultStallTimeout    = 2 * time.Second
+	defaultStallTimeout    = 500 * time.Millisecond
 	defaultDrainTimeout    = 500 * time.Millisecond
 )
 
@@ -126,13 +126,6 @@ func (o *Options) complete() error {
 		o.Metrics = metric.NewRegistry()
 	}
 	return nil
-}
-
-// budgetFor is the smallest budget in which a request of that size can always be received: its buffer and the one it was read through are within the frames'
-// share.
-func budgetFor(maxRequest int) int64 {
-	frame := int64(ladder(maxRequest)) + bulkSize
-	return frame + frame/3 + 4
 }
 
 func setDefault[T int | int64 | time.Duration](v *T, value T) {

@@ -59,7 +59,7 @@ func New(options Options) (*Server, error) {
 	s.mu.perIP = map[netip.Addr]int{}
 	s.mu.room.L = &s.mu
 	s.limits.Store(options.Limits)
-	s.budget = newBudget(options.BudgetBytes, int64(ladder(options.MaxRequestBytes)), options.Metrics.Counter(metric.BudgetWaits), s.memoryIsShort)
+	s.budget = newBudget(options.BudgetBytes, options.MaxRequestBytes, options.Metrics.Counter(metric.BudgetWaits), s.memoryIsShort)
 	options.Metrics.GaugeFunc(metric.BudgetUsedBytes, func() float64 { return float64(s.budget.used()) })
 	options.Metrics.GaugeFunc(metric.BudgetLimitBytes, func() float64 { return float64(options.BudgetBytes) })
 	options.Metrics.GaugeFunc(metric.BudgetWaiting, func() float64 { return float64(s.budget.waiters()) })

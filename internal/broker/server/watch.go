@@ -12,6 +12,8 @@ const (
 	watchEveryMin = 10 * time.Millisecond
 	// slowestFrame is the rate in bytes per second that a frame may not stay under, after its first FrameTimeout.
 	slowestFrame = 16 << 10
+	// slowestWhenShort is that rate while others wait for the memory that the frame holds, after StallTimeout.
+	slowestWhenShort = 1 << 20
 )
 
 // watch enforces the deadlines of all connections: one goroutine that looks now and then, instead of a timer for each read and write. While memory is short it
@@ -40,7 +42,11 @@ func (s *Server) watch() {
 					c.expire(why)
 				}
 			}
-			if !s.shed(now, connections) {
+			short := false
+			for p := range purposes {
+				short = s.shed(now, p, connections) || short
+			}
+			if !short {
 				ticker.Reset(calm)
 			}
 			s.complaints.settle(now, false)
@@ -90,43 +96,39 @@ func (c *Conn) expire(why reason) {
 		c.complain(why, "closing a connection that waited too long for request memory", slog.Int64("limit", c.server.options.BudgetBytes))
 	case closedStalled:
 		c.complain(why, "closing a connection that held request memory without making progress while others waited for it",
-			slog.Int64("held", c.held[forFrame].Load()+c.held[forAnswer].Load()))
+			slog.Int64("held", c.held[forFrame].Load()+c.held[forLarge].Load()+c.held[forAnswer].Load()))
 	}
 	c.cut(why)
 }
 
-// shed looks after a shortage of memory and reports whether there is one. Connections that hold memory and have made no progress for the stall timeout are
-// closed while others wait for it. When nonetheless nobody who waits was granted anything for as long, those who hold memory are in each other's way: they are
-// closed one after another until the first in line can go on.
-func (s *Server) shed(now time.Time, connections []*Conn) bool {
-	short, ok := s.budget.shortage()
+// shed looks after a shortage of memory for one purpose and reports whether there is one. Of the connections that hold some and make no progress, or too little of it,
+// as many are closed as those who wait need, the worst first. When nonetheless nobody who waits was granted anything for the stall timeout, those who hold memory are
+// in each other's way: of them as many go as the first in line needs.
+func (s *Server) shed(now time.Time, p purpose, connections []*Conn) bool {
+	short, ok := s.budget.shortage(p)
 	if !ok {
 		return false
 	}
+	worst := rankSlow
+	if now.Sub(short.since) >= s.options.StallTimeout {
+		worst = rankQueued
+	}
 	var obstacles []obstacle
 	for _, c := range connections {
-		if c == short.first || !short.concerns(c) {
+		if c == short.first || short.held(c) == 0 {
 			continue
 		}
-		o := c.obstacle(s.sinceStart(now), s.options.StallTimeout)
-		switch o.rank {
-		case rankNone:
-		case rankStalled:
-			short.giveBack(c)
-			c.expire(closedStalled)
-		default:
+		if o := c.obstacle(s.sinceStart(now), p, s.options.StallTimeout); o.rank != rankNone && o.rank <= worst {
 			obstacles = append(obstacles, o)
 		}
 	}
-	if now.Sub(short.since) < s.options.StallTimeout {
-		return true
-	}
 	slices.SortFunc(obstacles, func(a, b obstacle) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.worth, b.worth)) })
 	for _, o := range obstacles {
-		if short.relieved() {
+		if o.rank <= rankSlow && short.lack <= 0 || o.rank > rankSlow && short.needs <= 0 {
 			break
 		}
-		short.giveBack(o.conn)
+		held := short.held(o.conn)
+		short.lack, short.needs = short.lack-held, short.needs-held
 		o.conn.expire(closedStalled)
 	}
 	return true
@@ -140,29 +142,37 @@ type obstacle struct {
 }
 
 const (
-	rankNone    = iota // holds nothing, or will give it back by itself
-	rankStalled        // neither sent nor took anything for the stall timeout, or has a request in line for as long
-	rankSlow           // sends a frame; the slowest first
+	rankNone    = iota // will give it back by itself
+	rankAstray         // holds memory for usual frames while it waits for that of large ones
+	rankStalled        // neither sent nor took anything for the stall timeout, or has a request in line for as long; the longest silent first
+	rankSlow           // has had the stall timeout, and takes too long for what it sends; the oldest frame first
 	rankWaiting        // waits for memory itself; the youngest first
 	rankQueued         // has answers behind one that waits for something else; the longest silent first
 )
 
-func (c *Conn) obstacle(now int64, stall time.Duration) obstacle {
-	frame, writing, waiting := c.frameSince.Load(), c.writeSince.Load(), max(c.readerWait.Load(), c.writerWait.Load())
-	read, inLine := c.lastRead.Load(), c.inLine.Load()
+func (c *Conn) obstacle(now int64, p purpose, stall time.Duration) obstacle {
+	frame, read, asks := c.frameSince.Load(), c.lastRead.Load(), c.readerWait.Load()
+	writing, inLine, waiting := c.writeSince.Load(), c.inLine.Load(), max(asks, c.writerWait.Load())
+	until := now
+	if asks != 0 {
+		until = asks // what comes after that is our own slowness
+	}
+	slow := frame != 0 && time.Duration(until-frame) > stall+time.Duration(c.frameHave.Load()*int64(time.Second)/slowestWhenShort)
 	switch {
 	case writing != 0:
 		if time.Duration(now-writing) >= stall {
 			return obstacle{c, rankStalled, writing}
 		}
+	case p == forFrame && frame != 0 && asks != 0 && purposeOf(int(c.frameSize.Load())) == forLarge:
+		return obstacle{c, rankAstray, -asks}
+	case inLine != 0 && p != forAnswer && time.Duration(now-inLine) >= stall:
+		return obstacle{c, rankStalled, inLine}
+	case asks == 0 && frame != 0 && time.Duration(now-read) >= stall:
+		return obstacle{c, rankStalled, read}
+	case slow:
+		return obstacle{c, rankSlow, frame}
 	case waiting != 0:
 		return obstacle{c, rankWaiting, -waiting}
-	case inLine != 0 && c.held[forFrame].Load() > 0 && time.Duration(now-inLine) >= stall:
-		return obstacle{c, rankStalled, inLine}
-	case frame != 0 && time.Duration(now-read) >= stall:
-		return obstacle{c, rankStalled, read}
-	case frame != 0 && now > frame:
-		return obstacle{c, rankSlow, c.frameHave.Load() * int64(time.Second) / max(now-frame, int64(time.Millisecond))}
 	case c.unsent.Load() > 0 && c.held[forAnswer].Load() > 0:
 		return obstacle{c, rankQueued, read}
 	}
