@@ -15,8 +15,17 @@ type fetchedBody struct{ f *fetched }
 // Len is the size of the body.
 func (b fetchedBody) Len() int { return b.f.enc.Len() }
 
-// Held is the memory that the body holds: records are not in memory before they are written.
-func (b fetchedBody) Held() int { return len(b.f.enc.Head) }
+// Held is the memory that the body holds, and for as long as the peer takes to read: what is read from a file has one buffer, one partition after the other.
+// Records at the end of a log are in memory anyway.
+func (b fetchedBody) Held() int {
+	buffer := 0
+	for i := range b.f.results {
+		if b.f.show[i] {
+			buffer = max(buffer, b.f.results[i].Records.Held())
+		}
+	}
+	return len(b.f.enc.Head) + buffer
+}
 
 // WriteTo writes the body.
 func (b fetchedBody) WriteTo(w io.Writer) (int64, error) {

@@ -217,6 +217,10 @@ func (s *Server) leave(l *listener, ip netip.Addr) {
 	s.mu.room.Broadcast()
 }
 
+// unsentLimit bounds what the system keeps of answers that a peer does not take. Without it that is megabytes a connection, and a thousand peers that stop reading
+// use up the memory that the system has for all its sockets.
+const unsentLimit = 128 << 10
+
 // tune sets a socket's buffers. A system that refuses sizes keeps its own.
 func (s *Server) tune(l *listener, socket net.Conn) {
 	tcp, ok := socket.(*net.TCPConn)
@@ -234,6 +238,7 @@ func (s *Server) tune(l *listener, socket net.Conn) {
 	}
 	set("socket.receive.buffer.bytes", s.options.ReceiveBufferBytes, tcp.SetReadBuffer)
 	set("socket.send.buffer.bytes", s.options.SendBufferBytes, tcp.SetWriteBuffer)
+	set("TCP_NOTSENT_LOWAT", unsentLimit, func(n int) error { return limitUnsent(tcp, n) })
 }
 
 func addrOf(a net.Addr) netip.Addr {

@@ -51,7 +51,7 @@ type budget struct {
 		sync.Mutex
 		used    [purposes]int64
 		claims  [purposes]claim
-		newest  [purposes]bool      // the claim was passed to the newest in line
+		newest  [purposes]bool      // it is the newest's turn
 		waiting [purposes]list.List // of *waiter
 		granted [purposes]time.Time // when somebody who waited was last granted
 	}
@@ -70,8 +70,9 @@ type waiter struct {
 
 // claim is nobody's when there is no owner. What the owner was granted since it has it does not count as taken from the others.
 type claim struct {
-	owner *Conn
-	taken int64
+	owner  *Conn
+	taken  int64
+	newest bool // it came to the owner for being the newest in line
 }
 
 // newBudget divides limit bytes so that a request of maxRequest bytes can always be received.
@@ -116,7 +117,7 @@ func (b *budget) tryReserve(owner *Conn, n int64, p purpose, growing bool) bool 
 // takeLocked grants n unless somebody asked before.
 func (b *budget) takeLocked(owner *Conn, n int64, p purpose, growing bool) bool {
 	if growing && b.mu.claims[p].owner == nil {
-		b.mu.claims[p] = claim{owner: owner}
+		b.mu.claims[p].owner = owner
 	}
 	switch {
 	case b.mu.waiting[p].Len() > 0 && !b.claimsLocked(owner, p), p == forLarge && b.mu.waiting[forAnswer].Len() > 0, b.lackLocked(owner, n, p) > 0:
@@ -159,26 +160,25 @@ func (b *budget) settle(owner *Conn, n int64, p purpose) {
 	b.grantLocked()
 }
 
-// unclaimLocked passes the claim on, of those that have a use for it by turns to the one who waits longest, whose turn comes therefore, and to the newest, whom a
-// crowd of the others must not keep waiting.
+// unclaimLocked passes the claim on, by turns to the one who waits longest of those that have a use for it, and to the newest.
 func (b *budget) unclaimLocked(owner *Conn, p purpose) {
 	if !b.claimsLocked(owner, p) {
 		return
 	}
-	b.mu.claims[p] = claim{}
-	b.mu.newest[p] = !b.mu.newest[p]
 	line := &b.mu.waiting[p]
-	first, next := line.Back(), (*list.Element).Prev
-	if b.mu.newest[p] {
-		first, next = line.Front(), (*list.Element).Next
+	next := claim{newest: !b.mu.claims[p].newest}
+	first, step := line.Front(), (*list.Element).Next
+	if next.newest {
+		first, step = line.Back(), (*list.Element).Prev
 	}
-	for place := first; place != nil; place = next(place) {
+	for place := first; place != nil && next.owner == nil; place = step(place) {
 		if w := place.Value.(*waiter); w.growing {
-			b.mu.claims[p] = claim{owner: w.owner}
+			next.owner = w.owner
 			line.MoveToFront(place)
-			return
+			break
 		}
 	}
+	b.mu.claims[p] = next
 }
 
 // reserve waits until n bytes are granted or stop closes.
@@ -193,7 +193,10 @@ func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, stop <-c
 	}
 	w := &waiter{owner: owner, n: n, growing: growing, since: time.Now(), granted: make(chan struct{})}
 	line := &b.mu.waiting[p]
-	place := b.enlistLocked(w, p)
+	place := line.PushBack(w)
+	if b.claimsLocked(owner, p) {
+		line.MoveToFront(place)
+	}
 	b.mu.Unlock()
 
 	b.waits.Inc()
@@ -216,18 +219,14 @@ func (b *budget) reserve(owner *Conn, n int64, p purpose, growing bool, stop <-c
 	return errStopped
 }
 
-// enlistLocked puts somebody in line. Answers wait in the order of asking. A frame goes before all others but the claimant's: under more load than there is memory for,
-// the newest is the one that can still be served in time, it needs several turns to grow, and a crowd that was there first cannot hold it up. The claim is for the oldest.
-func (b *budget) enlistLocked(w *waiter, p purpose) *list.Element {
+// nextLocked is whose turn it is: the claimant's, else by turns the one's who waits longest, so that nobody waits for ever, and the newest's, whom a crowd that was
+// there first must not hold up.
+func (b *budget) nextLocked(p purpose) *list.Element {
 	line := &b.mu.waiting[p]
-	front := line.Front()
-	switch {
-	case p == forAnswer:
-		return line.PushBack(w)
-	case front != nil && b.claimsLocked(front.Value.(*waiter).owner, p):
-		return line.InsertAfter(w, front)
+	if front := line.Front(); front == nil || !b.mu.newest[p] || b.claimsLocked(front.Value.(*waiter).owner, p) {
+		return front
 	}
-	return line.PushFront(w)
+	return line.Back()
 }
 
 func (b *budget) release(n int64, p purpose) {
@@ -255,16 +254,16 @@ func (b *budget) grantLocked() {
 	}
 }
 
-// grantLineLocked serves those who wait for one purpose in their order until the next does not fit. It returns whether nobody is left.
+// grantLineLocked serves those who wait for one purpose until the next does not fit. It returns whether nobody is left.
 func (b *budget) grantLineLocked(p purpose) bool {
-	line := &b.mu.waiting[p]
-	for front := line.Front(); front != nil; front = line.Front() {
-		w := front.Value.(*waiter)
+	for next := b.nextLocked(p); next != nil; next = b.nextLocked(p) {
+		w := next.Value.(*waiter)
 		if b.lackLocked(w.owner, w.n, p) > 0 {
 			return false
 		}
 		b.addLocked(w.owner, w.n, p)
-		line.Remove(front)
+		b.mu.waiting[p].Remove(next)
+		b.mu.newest[p] = !b.mu.newest[p]
 		close(w.granted)
 		b.mu.granted[p] = time.Now()
 	}
@@ -293,9 +292,9 @@ func (b *budget) waiters() (n int) {
 // shortage is what keeps those who wait for one purpose waiting.
 type shortage struct {
 	purpose purpose
-	first   *Conn     // the first in line
+	first   *Conn     // whose turn it is
 	since   time.Time // since when nobody who waits has been granted anything
-	needs   int64     // how much the first lacks
+	needs   int64     // how much that one lacks
 	lack    int64     // how much all of them lack
 	shared  bool      // what large frames and answers share is short
 }
@@ -317,17 +316,17 @@ func (b *budget) shortage(p purpose) (s shortage, short bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	line := &b.mu.waiting[p]
-	front := line.Front()
-	if front == nil {
+	next := b.nextLocked(p)
+	if next == nil {
 		return s, false
 	}
-	w := front.Value.(*waiter)
+	w := next.Value.(*waiter)
 	s = shortage{purpose: p, first: w.owner, since: w.since, needs: b.lackLocked(w.owner, w.n, p)}
 	if b.mu.granted[p].After(s.since) {
 		s.since = b.mu.granted[p]
 	}
 	wanted := int64(0)
-	for place := front; place != nil && wanted < b.limits[p]; place = place.Next() {
+	for place := line.Front(); place != nil && wanted < b.limits[p]; place = place.Next() {
 		wanted += place.Value.(*waiter).n
 	}
 	s.lack = b.lackLocked(nil, wanted, p)

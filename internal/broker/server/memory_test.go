@@ -130,7 +130,7 @@ func TestProvenConnectionsReserveWholeFrames(t *testing.T) {
 	})
 }
 
-func TestBudgetGrantsInOrder(t *testing.T) {
+func TestBudgetGrantsByTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newPipeHarness(t, nil)
 		b := &budget{limits: [purposes]int64{100, 600, 900}, waits: h.metrics.Counter(metric.BudgetWaits), short: func() {}} // usual frames, large ones, these with answers
@@ -176,17 +176,20 @@ func TestBudgetGrantsInOrder(t *testing.T) {
 		expect("-be")
 		b.release(260, forAnswer)
 		expect("-bed")
-		b.release(450, forLarge) // the newest first
-		expect("-bedc")
-		b.release(40, forAnswer)
-		expect("-bedc")
-		b.release(100, forLarge)
-		expect("-bedca")
+		b.release(450, forLarge)
+		expect("-bed")
+		b.release(40, forAnswer) // the oldest
+		expect("-beda")
+		wait("f", 50, forLarge, nil)
+		b.release(60, forLarge) // then the newest
+		expect("-bedaf")
+		b.release(40, forLarge)
+		expect("-bedafc")
 		if err := b.reserve(owner, 301, forAnswer, false, nil); err == nil {
 			t.Error("more than can ever be granted was not refused")
 		}
 		b.release(300, forAnswer)
-		b.release(550, forLarge)
+		b.release(600, forLarge)
 		b.release(100, forFrame)
 		if b.used() != 0 {
 			t.Errorf("%d bytes are left", b.used())

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"log/slog"
+	"net"
 	"slices"
 	"time"
 )
@@ -95,10 +96,18 @@ func (c *Conn) expire(why reason) {
 	case closedNoMemory:
 		c.complain(why, "closing a connection that waited too long for request memory", slog.Int64("limit", c.server.options.BudgetBytes))
 	case closedStalled:
+		c.forget()
 		c.complain(why, "closing a connection that held request memory without making progress while others waited for it",
 			slog.Int64("held", c.held[forFrame].Load()+c.held[forLarge].Load()+c.held[forAnswer].Load()))
 	}
 	c.cut(why)
+}
+
+// forget has the system give up what it still keeps for the peer when the socket is closed: it is memory as well.
+func (c *Conn) forget() {
+	if tcp, ok := c.socket.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a socket that is closed already keeps nothing
+	}
 }
 
 // shed looks after a shortage of memory for one purpose and reports whether there is one. Of the connections that hold some and make no progress, or too little of it,

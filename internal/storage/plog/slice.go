@@ -33,6 +33,14 @@ func (s *Slice) size() int64 { return s.inFile + s.inTail }
 // Len is the number of bytes.
 func (s *Slice) Len() int { return int(s.size()) }
 
+// Held is the memory that WriteTo takes for what is in the file. It keeps it for as long as the writer takes.
+func (s *Slice) Held() int {
+	if s.inFile == 0 {
+		return 0
+	}
+	return copyBuffer
+}
+
 // End is the offset after the last batch; it means nothing for an empty slice.
 func (s *Slice) End() int64 { return s.end }
 
