@@ -76,7 +76,7 @@ func (s *shell) logDumpCommand() *cobra.Command {
 	var o logfile.DumpOptions
 	var encoding string
 	c := &cobra.Command{
-		Use: "dump PATH…", Short: "Show what files of a log directory have: segments, indexes, snapshots, checkpoints, manifest, journal",
+		Use: "dump PATH…", Short: "Show what files of a log directory have: segments, indexes, snapshots, checkpoints, manifest, inventory, journal",
 		Long: `PATH is a file, or a directory whose files are all shown. Nothing is changed; a node may run. A place that makes no sense is shown where it is, with what was expected there, and
 what is sound behind it follows; the exit code is 1 then. With -o json each line is one document, whose field "kind" says what it is.`,
 		Example:           "  ottla log dump ottla-data/orders-0/00000000000000000000.log --records\n  ottla log dump ottla-data/__consumer_offsets-7 --records -o json",

@@ -49,7 +49,7 @@ func createMany(t *testing.T, c *raw.Conn) {
 func manyName(i int) string { return fmt.Sprintf("many-%04d", i) }
 
 // TestTenThousandPartitions: a thousand topics with ten partitions each are created quickly, cost little while nothing happens in them, and neither stop nor start
-// depends on their number.
+// depends on their number. In the long form all of them have been written to, else a tenth.
 func TestTenThousandPartitions(t *testing.T) {
 	l := launch{dir: t.TempDir(), port: steadyPort(t), overrides: []string{"ottla.log.open.files=" + strconv.Itoa(openFilesCapped)}}
 	p := start(t, l)
@@ -62,7 +62,11 @@ func TestTenThousandPartitions(t *testing.T) {
 	if open := p.openFiles(".log"); open > 10 {
 		t.Errorf("%d segments are open, and nothing was written", open)
 	}
-	writeMany(t, c, 100)
+	written := manyTopics / 10
+	if long {
+		written = manyTopics
+	}
+	writeMany(t, c, written)
 	if open := p.openFiles(".log"); open > openFilesCapped {
 		t.Errorf("%d segments are open, the cap is %d", open, openFilesCapped)
 	}

@@ -33,6 +33,9 @@ func (d *Dir) Close(brokerEpoch int64) error {
 			err = d.dropJournal()
 		}
 		if err == nil {
+			err = d.writeInventory()
+		}
+		if err == nil {
 			err = writeMarker(d.fs, d.path, brokerEpoch)
 		}
 	}

@@ -7,10 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,6 +130,8 @@ type Dir struct {
 	missed          int // rounds that a journal would have served better
 	makingJournal   bool
 	recoverySum     uint32          // checksum of the recovery-point file on disk
+	manifestSum     uint32          // of the manifest on disk; 0 without one that may be believed
+	inventoryOf     uint32          // the sum of the manifest to which the inventory of the start belongs; 0 without
 	recorded        map[string]bool // names in the recovery-point file on disk
 	cleaned         bool            // there is a checkpoint of what is compacted
 }
@@ -253,6 +253,9 @@ func (d *Dir) load(want Meta) error {
 	if err := d.loadCheckpoints(); err != nil {
 		return err
 	}
+	if err := d.listLogs(before); err != nil {
+		return err
+	}
 	if err := d.takeStarts(before); err != nil {
 		return fmt.Errorf("log directory %s: %w", d.path, err)
 	}
@@ -271,49 +274,6 @@ func (d *Dir) load(want Meta) error {
 		f.Clean = d.clean
 	}
 	return nil
-}
-
-// list reads the directory once: logs and their files, and what an interrupted deletion or replacement left.
-func (d *Dir) list() error {
-	entries, err := d.fs.ReadDir(d.path)
-	if err != nil {
-		return fmt.Errorf("log directory %s: %w", d.path, err)
-	}
-	for _, e := range entries {
-		name := filepath.Join(d.path, e.Name)
-		switch {
-		case !e.IsDir:
-			if strings.HasSuffix(e.Name, temporarySuffix) {
-				if err := d.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return fmt.Errorf("remove what an interrupted write left: %w", err)
-				}
-			}
-		case strings.HasSuffix(e.Name, deletedSuffix):
-			d.later.after(0, func() { d.remove(name) })
-		default:
-			if _, _, ok := splitName(e.Name); ok {
-				d.mu.found[e.Name] = &Found{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}
-			}
-		}
-	}
-	return d.listLogs()
-}
-
-// listWidth is how many logs' directories are listed at the same time.
-const listWidth = 8
-
-// listLogs lists the files of every log that was found.
-func (d *Dir) listLogs() error {
-	names := slices.Collect(maps.Keys(d.mu.found))
-	return d.syncer.spread(len(names), min(listWidth, len(names)), func(i int) error {
-		name := filepath.Join(d.path, names[i])
-		files, err := d.fs.ReadDir(name)
-		if err != nil {
-			return fmt.Errorf("log directory %s: %w", name, err)
-		}
-		d.mu.found[names[i]].Files = files
-		return nil
-	})
 }
 
 func (d *Dir) loadCheckpoints() error {
@@ -355,6 +315,8 @@ func (d *Dir) loadCheckpoints() error {
 	default:
 		if states, err = parseManifest(data, d.recoverySum); err != nil {
 			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
+		} else {
+			d.manifestSum = crc32.Checksum(data, castagnoli)
 		}
 	}
 	if damaged != nil {

@@ -2,6 +2,7 @@ package dir
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/crc32"
 	"maps"
 	"path/filepath"
@@ -59,6 +60,36 @@ func FuzzManifest(f *testing.F) {
 			x := again[name]
 			if x == nil || x.RecoveryPoint != e.RecoveryPoint || x.StartOffset != e.StartOffset || !bytes.Equal(x.State, e.State) {
 				t.Fatalf("%q: %+v became %+v", name, e, x)
+			}
+		}
+	})
+}
+
+func FuzzInventory(f *testing.F) {
+	x := inventory{"a-0": {modified: 1, written: 2, files: []vfs.DirEntry{{Name: "00000000000000000000.log", Size: 5}, {Name: "d", IsDir: true}}}, "b-1": {modified: -1}}
+	f.Add(encodeInventory([]string{"a-0", "b-1"}, x, 7))
+	f.Add(encodeInventory(nil, nil, 7))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = slices.Clone(data)
+		if len(data) >= inventoryHeaderSize { // the checksum must not keep the fuzzer out
+			sum := len(inventoryMagic) + 4
+			binary.BigEndian.PutUint32(data[sum+4:], 7)
+			binary.BigEndian.PutUint32(data[sum:], crc32.Checksum(data[sum+4:], castagnoli))
+		}
+		var got inventory
+		var err error
+		cost.Within(t, cost.Parsing(len(data)), func() { got, err = parseInventory(data, 7) })
+		if err != nil {
+			return
+		}
+		again, err := parseInventory(encodeInventory(slices.Sorted(maps.Keys(got)), got, 9), 9)
+		if err != nil || len(again) != len(got) {
+			t.Fatalf("%d logs became %d: %v", len(got), len(again), err)
+		}
+		for name, c := range got {
+			x := again[name]
+			if x.modified != c.modified || x.written != c.written || !slices.Equal(x.files, c.files) {
+				t.Fatalf("%q: %+v became %+v", name, c, x)
 			}
 		}
 	})

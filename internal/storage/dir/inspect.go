@@ -24,6 +24,7 @@ const (
 	CleanFile       = cleanFile
 	TurnFile        = turnFile
 	ManifestFile    = manifestFile
+	InventoryFile   = inventoryFile
 	JournalFile     = journalFile
 	RecoveryFile    = recoveryFile
 	StartFile       = startFile
@@ -74,6 +75,26 @@ func ParseManifest(data []byte) (*Manifest, error) {
 func (m *Manifest) Fits(recovery []byte) bool {
 	sum := crc32.Checksum(recovery, castagnoli)
 	return sum == m.RecoverySum || sum == m.BeforeSum
+}
+
+// Inventory is the whole of ottla.inventory: the files of every log's directory, by the log's name.
+type Inventory struct {
+	// ManifestSum is the checksum of the manifest that it belongs to.
+	ManifestSum uint32
+	Logs        map[string][]vfs.DirEntry
+}
+
+// ParseInventory reads an inventory, whatever manifest is beside it.
+func ParseInventory(data []byte) (*Inventory, error) {
+	out := &Inventory{Logs: map[string][]vfs.DirEntry{}}
+	if len(data) >= inventoryHeaderSize {
+		out.ManifestSum = binary.BigEndian.Uint32(data[len(inventoryMagic)+8:])
+	}
+	x, err := parseInventory(data, out.ManifestSum)
+	for name, c := range x {
+		out.Logs[name] = c.files
+	}
+	return out, err
 }
 
 // JournalFrame is one frame of a journal.

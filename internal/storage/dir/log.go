@@ -56,6 +56,7 @@ type Member struct {
 	// The committer's.
 	stalled   bool   // it ran out of space
 	journaled uint64 // the newest frame that has bytes of it
+	touched   bool   // it has changed files, or may have
 }
 
 // Found is what a directory had for a log when it was opened.

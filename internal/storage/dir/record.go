@@ -100,6 +100,7 @@ func (d *Dir) writeEntries(needs Needs, entries map[string]*Entry) error {
 	if err := d.replaceCheckpoint(file{manifestFile, manifest}); err != nil {
 		return err
 	}
+	d.manifestSum = crc32.Checksum(manifest, castagnoli)
 	d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
 	recorded := make(map[string]bool, len(recovery))
 	for _, o := range [...]offsets{recovery, starts, cleaned} {

@@ -53,6 +53,7 @@ func (r *Round) Open(h *Handle, name string, fresh bool) (vfs.File, error) {
 	if fresh && r.kept() {
 		return nil, errReserved
 	}
+	r.touch()
 	f, err := r.dir.handles.Acquire(r.dir.fs, h, name, fresh)
 	if err != nil {
 		return nil, err
@@ -166,7 +167,17 @@ func (r *Round) Scratch() []byte {
 }
 
 // FS is the file system of the directory.
-func (r *Round) FS() vfs.FS { return r.dir.fs }
+func (r *Round) FS() vfs.FS {
+	r.touch()
+	return r.dir.fs
+}
+
+// touch notes that the log that stages may change its files.
+func (r *Round) touch() {
+	if r.member != nil {
+		r.member.touched = true
+	}
+}
 
 // Mutants are the deliberate bugs that are switched on; zero outside of tests of the test harness.
 func (r *Round) Mutants() Mutants { return r.dir.mutants }

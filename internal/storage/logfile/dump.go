@@ -84,7 +84,7 @@ func (d *dumper) directory(path string) error {
 // kindOf says what a file is by its name; "" for what Dump does not read.
 func kindOf(name string) string {
 	switch name {
-	case plog.EpochFile, plog.IdentityFile, dir.RecoveryFile, dir.StartFile, dir.ReplicationFile, dir.ManifestFile, dir.JournalFile, dir.MetaFile, dir.FormatFile, dir.CleanFile:
+	case plog.EpochFile, plog.IdentityFile, dir.RecoveryFile, dir.StartFile, dir.ReplicationFile, dir.ManifestFile, dir.InventoryFile, dir.JournalFile, dir.MetaFile, dir.FormatFile, dir.CleanFile:
 		return name
 	}
 	plain := strings.TrimSuffix(name, plog.DeletedSuffix)
@@ -101,7 +101,7 @@ func kindOf(name string) string {
 var typeNames = map[string]string{
 	plog.LogSuffix: "segment", plog.CutSuffix: "what recovery cut off", checkpointSuffix: "metadata snapshot", plog.IndexSuffix: "offset index", plog.TimeIndexSuffix: "time index",
 	plog.SnapshotSuffix: "producer snapshot", plog.TxnIndexSuffix: "transaction index", plog.EpochFile: "leader epochs", plog.IdentityFile: "partition's identity",
-	dir.RecoveryFile: "recovery points", dir.StartFile: "start offsets", dir.ReplicationFile: "high watermarks", dir.ManifestFile: "manifest", dir.JournalFile: "journal",
+	dir.RecoveryFile: "recovery points", dir.StartFile: "start offsets", dir.ReplicationFile: "high watermarks", dir.ManifestFile: "manifest", dir.InventoryFile: "inventory", dir.JournalFile: "journal",
 	dir.MetaFile: "directory's identity", dir.FormatFile: "directory's format", dir.CleanFile: "marker of a clean stop",
 }
 
@@ -342,6 +342,14 @@ func smallEntries(path, kind string, data []byte) (out []Entry, err error) {
 		return out, err
 	case dir.ManifestFile:
 		return manifestEntries(data)
+	case dir.InventoryFile:
+		x, err := dir.ParseInventory(data)
+		for _, name := range slices.Sorted(maps.Keys(x.Logs)) {
+			for _, f := range x.Logs[name] {
+				out = append(out, FileLine{"file", name, f.Name, f.Size})
+			}
+		}
+		return out, err
 	case dir.CleanFile:
 		epoch, err := dir.ParseCleanMarker(data)
 		return []Entry{PropertyLine{"property", "broker_epoch", epoch}}, err

@@ -306,6 +306,17 @@ type LogLine struct {
 	Problem       string         `json:"problem,omitempty"`
 }
 
+// FileLine is one file in the inventory.
+type FileLine struct {
+	Kind  string `json:"kind"` // "file"
+	Log   string `json:"log"`
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Text implements Entry.
+func (e FileLine) Text() string { return fmt.Sprintf("%s/%s  bytes %d", e.Log, e.Name, e.Bytes) }
+
 // ManifestPart is one segment in the manifest.
 type ManifestPart struct {
 	Base           int64 `json:"base_offset"`

@@ -41,6 +41,7 @@ func TestFlippedBitsOfEveryKindOfFile(t *testing.T) {
 		"meta":           filepath.Join(testDir, "meta.properties"),
 		"format":         filepath.Join(testDir, "ottla.format"),
 		"scrub":          filepath.Join(testDir, dir.ScrubFile),
+		"inventory":      filepath.Join(testDir, dir.InventoryFile),
 
 		"recovery point, no manifest": filepath.Join(testDir, "recovery-point-offset-checkpoint"),
 		"log start, no manifest":      filepath.Join(testDir, "log-start-offset-checkpoint"),
@@ -56,6 +57,13 @@ func TestFlippedBitsOfEveryKindOfFile(t *testing.T) {
 			if strings.HasSuffix(kind, "no manifest") {
 				mem = mem.Crash(vfs.KeepUnsynced)
 				if err := mem.Remove(filepath.Join(testDir, "ottla.manifest")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if kind == "inventory" { // a clean stop has one
+				mem = mem.Crash(vfs.KeepUnsynced)
+				x := openOn(t, mem, dir.Options{}, testConfig())
+				if err := x.d.Close(1); err != nil {
 					t.Fatal(err)
 				}
 			}

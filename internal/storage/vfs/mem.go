@@ -227,7 +227,15 @@ func (m *Mem) changeLocked(d *directory, old, new string, n node) {
 func (d *directory) change(e entryChange) {
 	e.apply(d.entries)
 	d.pending = append(d.pending, e)
-	d.modTime = time.Now()
+	d.modTime = later(d.modTime)
+}
+
+// later is the time now, but always after a time before, as it is on a real clock.
+func later(before time.Time) time.Time {
+	if now := time.Now(); now.After(before) {
+		return now
+	}
+	return before.Add(time.Nanosecond)
 }
 
 func pathError(op, name string, err error) error {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
-	"time"
 )
 
 var errNegativeOffset = errors.New("negative offset")
@@ -63,7 +62,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if fits > 0 {
 		f.mem.mu.seq++
 		f.inode.write(f.mem.mu.seq, p[:fits], off)
-		f.inode.modTime = time.Now()
+		f.inode.modTime = later(f.inode.modTime)
 	}
 	if fits < len(p) {
 		return fits, pathError("write", f.name, syscall.ENOSPC)
@@ -120,7 +119,7 @@ func (f *memFile) Truncate(size int64) error {
 	before := f.inode.cache.allocated()
 	f.inode.truncate(f.mem.mu.seq, size)
 	f.mem.mu.used += f.inode.cache.allocated() - before
-	f.inode.modTime = time.Now()
+	f.inode.modTime = later(f.inode.modTime)
 	return nil
 }
 

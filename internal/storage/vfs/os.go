@@ -38,28 +38,7 @@ func (osFS) MkdirAll(name string) error { return os.MkdirAll(name, directoryPerm
 
 func (osFS) SyncDir(name string) error { return syncDir(name) }
 
-func (osFS) ReadDir(name string) ([]DirEntry, error) {
-	found, err := os.ReadDir(name)
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]DirEntry, 0, len(found))
-	for _, f := range found {
-		e := DirEntry{Name: f.Name(), IsDir: f.IsDir()}
-		if !e.IsDir {
-			info, err := f.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // removed since the directory was read
-			}
-			if err != nil {
-				return nil, err
-			}
-			e.Size = info.Size()
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
-}
+func (osFS) ReadDir(name string) ([]DirEntry, error) { return readDir(name) }
 
 func (osFS) Stat(name string) (Info, error) {
 	info, err := os.Stat(name)
