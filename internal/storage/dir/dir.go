@@ -299,28 +299,9 @@ func (d *Dir) loadCheckpoints() error {
 		}
 	}
 	d.recoverySum = crc32.Checksum(recoveryBytes, castagnoli)
-	var states map[string]*Entry
-	data, err := vfs.ReadSmall(d.fs, filepath.Join(d.path, manifestFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("read %s: %w", filepath.Join(d.path, manifestFile), err)
-	case damaged != nil:
-		m, err := ParseManifest(data)
-		if err != nil {
-			return damaged
-		}
-		d.logger.Warn("the manifest tells what is synced, and the damaged file is written anew with the next checkpoint", "directory", d.path, "error", damaged)
-		states, damaged = m.Entries, nil
-	default:
-		if states, err = parseManifest(data, d.recoverySum); err != nil {
-			d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
-		} else {
-			d.manifestSum = crc32.Checksum(data, castagnoli)
-		}
-	}
-	if damaged != nil {
-		return damaged
+	states, err := d.loadManifest(damaged)
+	if err != nil {
+		return err
 	}
 	for name, offset := range recovery {
 		d.recorded[name] = true
@@ -346,6 +327,32 @@ func (d *Dir) loadCheckpoints() error {
 		}
 	}
 	return nil
+}
+
+// loadManifest returns what the manifest has of each log, nothing when it is not to be believed. Where the recovery points cannot be read, it stands in for them or the start is refused.
+func (d *Dir) loadManifest(damaged error) (map[string]*Entry, error) {
+	name := filepath.Join(d.path, manifestFile)
+	data, err := vfs.ReadSmall(d.fs, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, damaged
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	case damaged != nil:
+		m, err := ParseManifest(data)
+		if err != nil {
+			return nil, damaged
+		}
+		d.logger.Warn("the manifest tells what is synced, and the damaged file is written anew with the next checkpoint", "directory", d.path, "error", damaged)
+		return m.Entries, nil
+	}
+	states, err := parseManifest(data, d.recoverySum)
+	if err != nil {
+		d.logger.Warn("the manifest is not used: logs are read from their files", "directory", d.path, "error", err)
+		return nil, nil
+	}
+	d.manifestSum = crc32.Checksum(data, castagnoli)
+	return states, nil
 }
 
 // readOffsets reads a checkpoint; a missing one is empty. A bad one stops the start: it is replaced as a whole, so it is not torn but rotten.
