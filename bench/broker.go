@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +19,7 @@ import (
 
 // broker is one broker process that the harness started.
 type broker struct {
-	kind    string // ottla or kafka
+	kind    string
 	dir     string // everything of it; removed in the end
 	address string
 	command func(address string) *exec.Cmd
@@ -80,8 +83,42 @@ func (b *broker) admin() (string, error) {
 	return a.Admin, nil
 }
 
+// tailPool is how much memory holds the tails of Ottla's logs; others have no such pool.
+func (b *broker) tailPool() (bytes int64) {
+	if b.kind != "ottla" {
+		return 0
+	}
+	address, err := b.admin()
+	if err != nil {
+		return 0
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get("http://" + address + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), "ottla_log_tail_memory_bytes "); ok {
+			f, _ := strconv.ParseFloat(value, 64)
+			bytes = int64(f)
+		}
+	}
+	return bytes
+}
+
+// memory notes what a process holds.
+func (b *broker) memory(f figures, u usage) {
+	tail := b.tailPool()
+	f[colRSS], f[colOwnRSS] = mib(u.rss), mib(u.rss-tail)
+	if b.kind == "ottla" {
+		f[colTail] = mib(tail)
+	}
+}
+
 // started is how long a start took.
 type started struct {
+	prepared  time.Duration // what had to be done before: Kafka formats its directory
 	accepting time.Duration // until a connection was accepted
 	acked     time.Duration // until the first produce was acknowledged
 }
@@ -90,10 +127,11 @@ type started struct {
 func (b *broker) start(ctx context.Context, first *topic) (started, error) {
 	var s started
 	if b.prepare != nil {
+		began := time.Now()
 		if err := b.prepare(b.address); err != nil {
 			return s, err
 		}
-		b.prepare = nil
+		s.prepared, b.prepare = time.Since(began), nil
 	}
 	output, err := os.OpenFile(filepath.Join(b.dir, "output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -120,7 +158,12 @@ func (b *broker) start(ctx context.Context, first *topic) (started, error) {
 	}
 	defer c.close()
 	s.accepting = time.Since(began)
-	if err := b.firstAck(ctx, c, first); err != nil {
+	if b.kind == "nats" {
+		err = natsFirst(c.socket, first.Name)
+	} else {
+		err = b.firstAck(ctx, c, first)
+	}
+	if err != nil {
 		return s, fmt.Errorf("%s accepts connections but acknowledges nothing: %w%s", b.kind, err, b.tail())
 	}
 	s.acked = time.Since(began)

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -11,21 +11,28 @@ type column string
 const (
 	colProduced     column = "MB/s in"
 	colFetched      column = "MB/s out"
+	colBothWays     column = "MB/s in and out"
 	colRequests     column = "requests/s"
 	colFetches      column = "fetches/s"
+	colRate         column = "asked/s"
 	colP50          column = "ack p50 ms"
 	colP99          column = "ack p99 ms"
+	colP999         column = "ack p99.9 ms"
 	colMax          column = "ack max ms"
 	colFetch50      column = "fetch p50 ms"
 	colFetch99      column = "fetch p99 ms"
 	colFetchMax     column = "fetch max ms"
 	colEnd50        column = "end p50 ms"
 	colEnd99        column = "end p99 ms"
+	colEnd999       column = "end p99.9 ms"
 	colEndMax       column = "end max ms"
 	colLate99       column = "send late p99 ms"
 	colCPU          column = "broker CPU s/GB"
 	colPerRequest   column = "broker CPU us/request"
+	colKernel       column = "kernel threads CPU s/GB"
 	colRSS          column = "RSS MiB"
+	colTail         column = "tail pool MiB"
+	colOwnRSS       column = "RSS less tail pool MiB"
 	colWritten      column = "written/byte"
 	colFlushes      column = "disk flushes/s"
 	colCleaned      column = "clean after s"
@@ -34,24 +41,39 @@ const (
 	colLeft         column = "records left"
 	colFingerprint  column = "their fingerprint"
 	colOthers       column = "others' CPU %"
+	colSteal        column = "steal %"
 	colStart        column = "start ms"
+	colFormat       column = "format ms"
+	colStartAll     column = "format and start ms"
 	colAccept       column = "port open ms"
 	colRestart      column = "restart ms"
 	colKilled       column = "start after kill ms"
 	colRead         column = "read MiB"
 	colStartCPU     column = "CPU s"
 	colIdle         column = "idle RSS MiB"
+	colIdleCPU      column = "idle CPU %"
 	colThreads      column = "threads"
 	colWakeups      column = "wake-ups/s"
 	colAnswered     column = "answered s"
 	colCreated      column = "usable s"
-	colTopicsRSS    column = "RSS MiB after"
-	colPerPartition column = "RSS KiB/partition"
+	colPerPartition column = "KiB/partition"
+	colAdded        column = "RSS added MiB"
+	colPerOne       column = "KiB each"
+	colBefore99     column = "good p99 ms before"
+	colMeanwhile99  column = "good p99 ms meanwhile"
+	colWorse        column = "good p99 worse"
+	colDisk         column = "disk MB/s"
+	colSyncs        column = "synced 4 KiB/s"
+	colLoopback     column = "loopback MB/s"
+	colMemcpy       column = "copy MB/s"
 )
+
+// closing columns stand in every table in which a row has them.
+var closing = []column{colRSS, colTail, colKernel, colOthers}
 
 // digits is how many decimals a figure is printed with: three significant ones.
 func digits(v float64) string {
-	switch a := max(v, -v); {
+	switch a := math.Abs(v); {
 	case a >= 100:
 		return group(strconv.FormatFloat(v, 'f', 0, 64))
 	case a >= 10:
@@ -71,25 +93,20 @@ func group(s string) string {
 	return s
 }
 
+// short keeps five significant digits: more would be noise in the history.
+func short(v float64) float64 {
+	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
+		return 0
+	}
+	scale := math.Pow(10, 4-math.Floor(math.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
+}
+
 // comparable columns get a ratio; the others describe the run.
 func (c column) comparable() bool {
-	return c != colFingerprint && c != colOthers && c != colThreads && c != colLate99
-}
-
-func (g goal) met(v float64) bool {
-	if g.atMost {
-		return v <= g.value
+	switch c {
+	case colFingerprint, colOthers, colSteal, colThreads, colLate99, colRate, colTail:
+		return false
 	}
-	return v >= g.value
-}
-
-func (g goal) String() string {
-	sign := ">="
-	if g.atMost {
-		sign = "<="
-	}
-	if g.of != "" {
-		return fmt.Sprintf("%s of %q / %q %s %s", g.column, g.row, g.of, sign, digits(g.value))
-	}
-	return fmt.Sprintf("%s %s %s", g.column, sign, digits(g.value))
+	return true
 }

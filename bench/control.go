@@ -188,6 +188,19 @@ func (c *control) awaitAck(ctx context.Context, t topic) error {
 	return nil
 }
 
+// retry does something again while the broker refuses it, for as long as one answer may take.
+func (c *control) retry(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	for {
+		err := do()
+		if _, refused := errors.AsType[*refusedError](err); !refused || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
 func isNetError(err error) bool {
 	var e net.Error
 	return errors.As(err, &e)

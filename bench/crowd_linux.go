@@ -21,6 +21,8 @@ type crowd struct {
 	batch   int      // bytes of records in each request
 	waiting int      // requests on the way
 	read    []byte
+	// answered reads an answer and tells whose it is.
+	answered func(answer []byte) (correlation int32, err error)
 
 	ack         histogram
 	bytes, all  int64
@@ -47,10 +49,24 @@ func newCrowd(j *job) (_ *crowd, err error) {
 	if c.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make an epoll: %w", err)
 	}
-	batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, time.Now().UnixMilli())
-	c.batch = len(batch)
-	for partition := range j.Topic.Partitions {
-		c.frames = append(c.frames, produceFrame(j.Topic.Name, partition, j.Acks, batch))
+	c.answered = func(answer []byte) (int32, error) {
+		correlation, _, err := producedAt(answer)
+		return correlation, err
+	}
+	if j.Kind == "commit" {
+		c.answered = committed
+		for i := range j.Producers {
+			c.frames = append(c.frames, commitFrame(groupName(j.Topic.Name, i), j.Topic.Name))
+		}
+	} else {
+		batch, err := j.batch()
+		if err != nil {
+			return nil, err
+		}
+		c.batch = len(batch)
+		for partition := range j.Topic.Partitions {
+			c.frames = append(c.frames, produceFrame(j.Topic.Name, partition, j.Acks, batch))
+		}
 	}
 	for i := range j.Producers {
 		fd, err := dialRaw(j.Address)
@@ -154,7 +170,7 @@ func (c *crowd) receive(m *meter, x *member) error {
 		return nil
 	}
 	x.have = x.have[:0]
-	correlation, _, err := producedAt(answer[4:])
+	correlation, err := c.answered(answer[4:])
 	if err != nil {
 		return err
 	}

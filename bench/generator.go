@@ -16,7 +16,7 @@ const generatorArgument = "generator"
 
 // job tells a generator what to do. It is sent as one line of JSON.
 type job struct {
-	Kind       string // produce, fetch, both, paced or touch
+	Kind       string // produce, fetch, both, paced, commit or touch; or a real client: franz, librdkafka or tools
 	Address    string
 	Topic      topic
 	Acks       int16
@@ -31,6 +31,10 @@ type job struct {
 	// Measure and MaxBytes end the measurement, whichever is first.
 	Measure  time.Duration
 	MaxBytes int64
+	Codec    string // of the batches; empty for none
+	Filled   int64  // bytes that the topic has before
+	Clients  string // where real clients are installed
+	NATS     bool   // the broker speaks that protocol
 }
 
 // outcome is what a generator measured. It is sent as one line of JSON.
@@ -104,8 +108,19 @@ func generate(in io.Reader, out io.Writer) error {
 func (j *job) workers() ([]worker, error) {
 	switch j.Kind {
 	case "produce", "fetch", "both":
+		if j.NATS {
+			return newNATSProducers(j)
+		}
 	case "paced":
+		if j.NATS {
+			return newNATSPaced(j)
+		}
 		return newPaced(j)
+	case "commit":
+		c, err := newCrowd(j)
+		return []worker{c}, err
+	case "franz":
+		return newFranz(j)
 	default:
 		return nil, fmt.Errorf("unknown kind of job %q", j.Kind)
 	}
@@ -136,8 +151,11 @@ func (j *job) workers() ([]worker, error) {
 
 // run drives the job. Between warming up and measuring it calls ready, under load: nothing cools down.
 func (j *job) run(ready func() error, o *outcome) error {
-	if j.Kind == "touch" {
+	switch j.Kind {
+	case "touch":
 		return touch(j.MaxBytes, ready)
+	case "tools":
+		return runTools(j, ready, o)
 	}
 	workers, err := j.workers()
 	if err != nil {
@@ -204,13 +222,24 @@ type generator struct {
 	done bool
 }
 
-// startGenerator starts this program once more and gives it the job. It ends by itself when the harness does.
-func startGenerator(j *job) (*generator, error) {
+// command is the process that runs the job: this program once more, or one that speaks the same lines.
+func (j *job) command() (*exec.Cmd, error) {
+	if j.Kind == "librdkafka" {
+		return librdkafkaCommand(j.Clients), nil
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the generator: %w", err)
 	}
-	cmd := exec.Command(self, generatorArgument)
+	return exec.Command(self, generatorArgument), nil
+}
+
+// startGenerator starts this program once more and gives it the job. It ends by itself when the harness does.
+func startGenerator(j *job) (*generator, error) {
+	cmd, err := j.command()
+	if err != nil {
+		return nil, err
+	}
 	cmd.Stderr = os.Stderr
 	g := &generator{cmd: cmd}
 	if g.in, err = cmd.StdinPipe(); err != nil {

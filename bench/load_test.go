@@ -68,6 +68,24 @@ func TestJobs(t *testing.T) {
 		{"produce", false, fill, func(o *outcome) bool {
 			return o.ProducedBytes >= 1<<20 && o.Produces == o.Ack.Count && o.Produces > 60 && o.FetchedBytes == 0
 		}},
+		{"acks 0", false, job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 16 << 10, ValueBytes: 1 << 10, Measure: 30 * time.Second, MaxBytes: 1 << 20}, func(o *outcome) bool {
+			return o.ProducedBytes >= 1<<20 && o.AllProduced >= o.ProducedBytes && o.Ack.Count <= 2
+		}},
+		{"zstd", false, job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 16 << 10, ValueBytes: 1 << 10, Codec: "zstd", Measure: 30 * time.Second, MaxBytes: 100_000}, func(o *outcome) bool {
+			return o.ProducedBytes >= 100_000 && o.ProducedBytes/o.Produces < 12_000
+		}},
+		{"lz4", false, job{Kind: "produce", Producers: 2, InFlight: 5, BatchBytes: 16 << 10, ValueBytes: 1 << 10, Codec: "lz4", Measure: 30 * time.Second, MaxBytes: 100_000}, func(o *outcome) bool {
+			return o.ProducedBytes >= 100_000 && o.ProducedBytes/o.Produces < 14_000
+		}},
+		{"commits", false, job{Kind: "commit", Producers: 4, InFlight: 1, Measure: 300 * time.Millisecond, MaxBytes: 1 << 30}, func(o *outcome) bool {
+			return o.Produces > 10 && o.Produces == o.Ack.Count
+		}},
+		{"franz produce", false, job{Kind: "franz", Producers: 1, BatchBytes: 100_000, ValueBytes: 1 << 10, Measure: 30 * time.Second, MaxBytes: 1 << 20}, func(o *outcome) bool {
+			return o.ProducedBytes >= 1<<20 && o.AllProduced >= o.ProducedBytes && o.FetchedBytes == 0
+		}},
+		{"franz consume", true, job{Kind: "franz", Consumers: 1, ValueBytes: 1 << 10, Measure: 500 * time.Millisecond, MaxBytes: 1 << 50}, func(o *outcome) bool {
+			return o.FetchedBytes > 2<<20 && o.ProducedBytes == 0
+		}},
 		{"one in flight", false, job{Kind: "produce", Producers: 4, InFlight: 1, ValueBytes: 100, Measure: 30 * time.Second, MaxBytes: 20_000}, func(o *outcome) bool {
 			return o.ProducedBytes >= 20_000 && o.Ack.quantile(0.5) > 0
 		}},
@@ -86,11 +104,19 @@ func TestJobs(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			j := test.job
-			j.Address, j.Acks, j.Topic = address, -1, freshTopic(t, address, strings.ReplaceAll(test.name, " ", "-"))
+			if j.Address, j.Topic = address, freshTopic(t, address, strings.ReplaceAll(test.name, " ", "-")); test.name != "acks 0" {
+				j.Acks = -1
+			}
+			if j.Kind == "commit" {
+				if err := prepareGroups(t.Context(), address, j.Topic.Name, j.Producers, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if test.fill {
 				f := fill
 				f.Address, f.Acks, f.Topic = j.Address, j.Acks, j.Topic
 				runHere(t, &f)
+				j.Filled = f.MaxBytes
 			}
 			if o := runHere(t, &j); !test.check(o) {
 				o.Ack.Counts, o.Fetch.Counts, o.EndToEnd.Counts, o.Late.Counts = nil, nil, nil, nil
@@ -167,7 +193,7 @@ func TestTheFloorAnswersWhatTheCellsAsk(t *testing.T) {
 				continue
 			}
 			j := c.job
-			j.Address, j.Acks, j.Topic, j.Measure, j.MaxBytes = address, -1, freshTopic(t, address, c.name), 30*time.Second, 200_000
+			j.Address, j.Topic, j.Measure, j.MaxBytes = address, freshTopic(t, address, c.name), 30*time.Second, 200_000
 			o := runHere(t, &j)
 			if o.ProducedBytes+o.FetchedBytes < j.MaxBytes {
 				t.Errorf("cell %s moved %d and %d bytes, not %d", c.name, o.ProducedBytes, o.FetchedBytes, j.MaxBytes)

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
-	"time"
 )
 
 // machine describes where and on what a run was made.
 type machine struct {
-	Date, Commit, CPU, Kernel, Go, Java string
-	Cores                               int
-	MemoryGiB                           float64
+	Commit, CPU, Kernel, Go, Java string
+	Clients                       string // what is compared, and what drives it
+	Cores                         int
+	MemoryGiB                     float64
 }
 
 func describeMachine(root string) machine {
-	m := machine{Date: time.Now().Format("2006-01-02"), Go: runtime.Version(), Cores: runtime.NumCPU(), Kernel: runtime.GOOS, CPU: runtime.GOARCH}
+	m := machine{Go: runtime.Version(), Cores: runtime.NumCPU(), Kernel: runtime.GOOS, CPU: runtime.GOARCH}
+	m.Clients = clientVersions(root)
 	m.Commit = output(root, "git", "rev-parse", "--short", "HEAD")
 	if dirty := output(root, "git", "status", "--porcelain", "--untracked-files=no"); dirty != "" {
 		m.Commit += " with changes"
@@ -39,6 +42,27 @@ func describeMachine(root string) machine {
 		m.Java = strings.ReplaceAll(strings.TrimSpace(line), `"`, "")
 	}
 	return m
+}
+
+// clientVersions are those of what Ottla is compared with, and of what drives it besides the generator.
+func clientVersions(root string) string {
+	names := []string{"Apache Kafka " + kafkaVersion, "Kafka's tools " + toolsVersion}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/twmb/franz-go" {
+				names = append(names, "franz-go "+m.Version)
+			}
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(root, "test/clients/python/confluent-kafka.txt")); err == nil {
+		names = append(names, "librdkafka of "+strings.Replace(strings.TrimSpace(string(text)), "==", " ", 1))
+	}
+	if text, err := os.ReadFile(filepath.Join(root, natsModule, "go.mod")); err == nil {
+		if _, rest, ok := strings.Cut(string(text), "github.com/nats-io/nats-server/v2 v"); ok {
+			names = append(names, "NATS server "+strings.Fields(rest)[0])
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func output(dir, name string, args ...string) string {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -12,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,21 +43,23 @@ func main() {
 }
 
 type options struct {
-	short                                      bool
-	rounds                                     int
-	measure                                    time.Duration
-	cell, target, output, binary, dir, profile string
+	short, quick, save, page           bool
+	rounds                             int
+	measure                            time.Duration
+	cell, target, binary, dir, profile string
 }
 
 func parse(args []string) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.BoolVar(&o.short, "short", false, "one round of short measurements, as CI runs it")
-	f.IntVar(&o.rounds, "rounds", 0, "how often each broker has its turn (3, with -short 1)")
-	f.DurationVar(&o.measure, "measure", 0, "how long each measurement takes (6s, with -short 2s)")
+	f.BoolVar(&o.short, "short", false, "one round of very short measurements, every cell against Ottla and the base cells against Kafka too, as CI runs it")
+	f.BoolVar(&o.quick, "quick", false, "the base cells only, in less than 6 minutes")
+	f.IntVar(&o.rounds, "rounds", 0, "how often each broker has its turn, if there is time (3, with -quick 2, with -short 1)")
+	f.DurationVar(&o.measure, "measure", 0, "how long each measurement takes (3s, with -quick 2s, with -short 400ms)")
 	f.StringVar(&o.cell, "cell", "", "cells to run, separated by commas: "+cellNames()+" (all)")
-	f.StringVar(&o.target, "target", "both", "ottla, kafka or both; with both also the floor, a server that only answers")
-	f.StringVar(&o.output, "o", "", "write the results as a page too: a file, or a directory in which it is named after the date")
+	f.StringVar(&o.target, "target", "both", "ottla, kafka or both; with both also NATS, and the floor, a server that only answers")
+	f.BoolVar(&o.save, "save", false, "keep the result in "+resultsDir+" and write "+pageFile+" from the newest result of each cell")
+	f.BoolVar(&o.page, "page", false, "write "+pageFile+" from what is kept, and run nothing")
 	f.StringVar(&o.binary, "binary", "", "an ottla to measure instead of building ./cmd/ottla")
 	f.StringVar(&o.dir, "dir", "", "where the brokers' directories are made (the system's temporary directory)")
 	f.StringVar(&o.profile, "profile", "", "save profiles of Ottla in this directory; taking them costs some speed")
@@ -64,6 +68,9 @@ func parse(args []string) (*options, error) {
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q", f.Arg(0))
+	}
+	if o.save && o.target != "both" {
+		return nil, errors.New("-save keeps only runs of all sides: leave -target away")
 	}
 	if o.rounds < 0 || o.rounds > 100 || o.measure < 0 || o.measure > time.Minute {
 		return nil, errors.New("-rounds is 1 to 100, -measure up to 1m")
@@ -80,20 +87,24 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{pace: longPace, binary: o.binary, profile: o.profile, note: note}
-	if o.short {
-		b.pace = shortPace
+	if o.page {
+		return writePage(root)
 	}
-	if o.rounds > 0 {
-		b.pace.rounds = o.rounds
-	}
-	if o.measure > 0 {
-		b.pace.measure = o.measure
-	}
+	b := &bench{pace: o.pace(), binary: o.binary, profile: o.profile, note: note, clients: filepath.Join(root, ".clients")}
 	var unknown string
 	if b.cells, unknown = choose(o.cell); unknown != "" {
 		return fmt.Errorf("there is no cell %q: it is one of %s", unknown, cellNames())
 	}
+	if b.earlier, err = loadResults(filepath.Join(root, resultsDir)); err != nil {
+		return err
+	}
+	if o.save {
+		if !slices.ContainsFunc(b.cells, func(c cell) bool { return c.name == "machine" }) { // its limits stand beside whatever is kept
+			b.cells = append([]cell{*findCell("machine")}, b.cells...)
+		}
+		b.saveIn = filepath.Join(root, resultsDir)
+	}
+	b.result = newResult(describeMachine(root), "go run ./bench "+strings.Join(args, " "), &b.pace, time.Now())
 	if b.scratch, err = os.MkdirTemp(o.dir, "ottla-bench-"); err != nil {
 		return err
 	}
@@ -101,18 +112,28 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := b.chooseTargets(ctx, root, o.target); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.pace.limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*b.pace.limit, errors.New("the run took twice the time that it may take"))
 	defer cancel()
-	began := time.Now()
-	if err := b.run(ctx); err != nil {
-		return err
-	}
+	err = b.run(ctx)
 	b.print(os.Stdout)
-	fmt.Printf("\ntook %s\n", time.Since(began).Round(time.Second))
-	if o.output == "" {
-		return nil
+	fmt.Printf("\ntook %s\n", b.result.Took)
+	if o.save {
+		err = errors.Join(err, writePage(root))
 	}
-	return b.write(o.output, describeMachine(root), "go run ./bench "+strings.Join(args, " "))
+	return err
+}
+
+func (o *options) pace() pace {
+	p := longPace
+	switch {
+	case o.short:
+		p = shortPace
+	case o.quick:
+		p = quickPace
+	}
+	p.baseOnly = p.baseOnly && o.cell == ""
+	p.rounds, p.measure = cmp.Or(o.rounds, p.rounds), cmp.Or(o.measure, p.measure)
+	return p
 }
 
 func note(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -153,37 +174,31 @@ func (b *bench) chooseTargets(ctx context.Context, root, target string) error {
 				return fmt.Errorf("build ./cmd/ottla: %w\n%s", err, out)
 			}
 		}
-		b.targets = append(b.targets, "ottla")
-	}
-	if target == "ottla" {
-		return nil
 	}
 	jars, err := findKafka(root)
 	switch {
-	case err != nil && target == "kafka":
+	case target == "ottla":
+	case err == nil:
+		b.jars = jars
+		b.targets = append(b.targets, "kafka") // first: the rates of the open loops are parts of what it can do
+	case target == "kafka":
 		return err
-	case err != nil:
+	default:
 		b.note("%v", err)
+	}
+	if target != "kafka" {
+		b.targets = append(b.targets, "ottla")
+	}
+	if target != "both" {
 		return nil
 	}
-	b.jars = jars
-	b.targets = append(b.targets, "kafka")
-	if target == "both" {
-		b.targets = append(b.targets, "floor")
+	if slices.ContainsFunc(b.cells, func(c cell) bool { return b.pace.wants(&c, "nats", 0) }) {
+		if b.nats, err = buildNATS(ctx, root, b.scratch); err != nil {
+			b.note("%v", err)
+		} else {
+			b.targets = append(b.targets, "nats")
+		}
 	}
-	return nil
-}
-
-// write saves the page.
-func (b *bench) write(path string, m machine, command string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, m.Date+".md")
-	}
-	var text strings.Builder
-	b.markdown(&text, m, command)
-	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
-		return err
-	}
-	b.note("wrote %s", path)
+	b.targets = append(b.targets, "floor", "machine")
 	return nil
 }

@@ -25,14 +25,24 @@ const (
 	pacedLimit = 8192 // requests that may be on the way
 )
 
+func newRing() []atomic.Int64 { return make([]atomic.Int64, pacedRing) }
+
 func newPaced(j *job) ([]worker, error) {
-	p := &paced{job: j, began: time.Now(), sentAt: make([]atomic.Int64, pacedRing)}
+	p := &paced{job: j, began: time.Now(), sentAt: newRing()}
 	out, err := net.DialTimeout("tcp", j.Address, 10*time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	batch, _ := buildBatch(0, j.ValueBytes, time.Now().UnixMilli())
+	batch, err := j.batch()
+	if err != nil {
+		return nil, err
+	}
 	s := &pacedSender{paced: p, socket: out}
+	s.prepare = func(n int64) []byte {
+		frame := s.frames[n%int64(len(s.frames))]
+		binary.BigEndian.PutUint32(frame[correlationAt:], uint32(n))
+		return frame
+	}
 	in := bufio.NewReader(out)
 	var partitions []int32
 	for i := range j.Topic.Partitions {
@@ -68,9 +78,10 @@ func (p *paced) since(serial int64) (time.Duration, bool) {
 
 type pacedSender struct {
 	*paced
-	socket net.Conn
-	frames [][]byte
-	late   histogram
+	socket  net.Conn
+	frames  [][]byte
+	prepare func(serial int64) []byte
+	late    histogram
 }
 
 func (s *pacedSender) run(m *meter) error {
@@ -97,8 +108,7 @@ func (s *pacedSender) run(m *meter) error {
 			s.late.add(at.Sub(due))
 		}
 		s.sentAt[n%pacedRing].Store(mark)
-		frame := s.frames[n%int64(len(s.frames))]
-		binary.BigEndian.PutUint32(frame[correlationAt:], uint32(n))
+		frame := s.prepare(n)
 		if err := s.socket.SetDeadline(at.Add(loadTimeout)); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -26,6 +27,7 @@ type producer struct {
 	vector  net.Buffers
 	heads   [][]byte
 	buf     []byte
+	last    []byte // with acks=0: the one request that is answered, after all others
 
 	ack   histogram
 	bytes int64
@@ -38,11 +40,17 @@ func newProducer(j *job, index int) (*producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, time.Now().UnixMilli())
+	batch, err := j.batch()
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
 	p := &producer{socket: socket, in: bufio.NewReaderSize(socket, 64<<10), batch: len(batch), limit: j.InFlight, next: index % int(j.Topic.Partitions),
 		sentAt: make([]time.Time, j.InFlight), counted: make([]bool, j.InFlight)}
 	for partition := range j.Topic.Partitions {
 		p.frames = append(p.frames, produceFrame(j.Topic.Name, partition, j.Acks, batch))
+	}
+	if j.Acks == 0 {
+		p.last = produceFrame(j.Topic.Name, 0, -1, batch)
 	}
 	// What is on the way at the same time differs in its correlation id, so each has a head of its own; the rest of the frame is shared.
 	for range j.InFlight {
@@ -56,6 +64,9 @@ const headBytes = correlationAt + 4
 
 func (p *producer) run(m *meter) error {
 	defer p.socket.Close()
+	if p.last != nil {
+		return p.pour(m)
+	}
 	for !m.stopped.Load() || p.n > 0 {
 		if !m.stopped.Load() && p.n < p.limit {
 			if err := p.fill(m); err != nil {
@@ -72,6 +83,30 @@ func (p *producer) run(m *meter) error {
 		}
 	}
 	return nil
+}
+
+// pour sends requests that are not answered as fast as the broker takes them, and in the end one that is: all before it have then been taken.
+func (p *producer) pour(m *meter) error {
+	for !m.stopped.Load() {
+		measuring := m.measuring.Load()
+		if err := p.fill(m); err != nil {
+			return err
+		}
+		p.all += int64(p.n * p.batch)
+		if measuring && m.measuring.Load() {
+			p.bytes += int64(p.n * p.batch)
+			p.count += int64(p.n)
+			m.count(p.n * p.batch)
+		}
+		p.n = 0
+	}
+	p.serial++
+	binary.BigEndian.PutUint32(p.last[correlationAt:], uint32(p.serial))
+	if _, err := p.socket.Write(p.last); err != nil {
+		return fmt.Errorf("send the last Produce: %w", err)
+	}
+	p.n = 1
+	return p.receive(m)
 }
 
 // answered tells whether a whole response is in the buffer.

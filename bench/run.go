@@ -9,263 +9,207 @@ import (
 	"time"
 )
 
-// figures are what one measurement of one row gave.
-type figures map[column]float64
-
 // bench is one run of everything that was asked for.
 type bench struct {
-	pace    pace
-	cells   []cell
-	targets []string // kinds of broker
-	binary  string   // ottla
-	jars    string   // Kafka's
-	scratch string
-	profile string // where profiles of Ottla go; empty for none
-	note    func(format string, args ...any)
-	results map[string]map[string][]figures // by cell and side, one per round
-	serial  int
+	pace     pace
+	cells    []cell
+	targets  []string // kinds of broker, in the order of their turns
+	binary   string   // ottla
+	jars     string   // Kafka's
+	nats     string   // the NATS server
+	clients  string   // where the strangers are installed
+	scratch  string
+	profile  string // where profiles of Ottla go; empty for none
+	saveIn   string // where the result goes; empty for nowhere
+	note     func(format string, args ...any)
+	result   *result
+	earlier  history
+	capacity float64 // requests/s of one connection, of the slowest side
+	repeated int
+	onceTook time.Duration // of all rounds, what only the first one has
+	failures []error
+	serial   int
 }
 
-func (b *bench) record(c *cell, s *side, f figures) {
-	if b.results[c.name] == nil {
-		b.results[c.name] = map[string][]figures{}
-	}
-	b.results[c.name][s.name] = append(b.results[c.name][s.name], f)
-}
-
-// run does all rounds: each broker in turn, so that what the machine does meanwhile hits both.
+// run does all rounds: each broker in turn, so that what the machine does meanwhile hits all. A round for which there is no time left is left out.
 func (b *bench) run(ctx context.Context) error {
-	b.results = map[string]map[string][]figures{}
+	began := time.Now()
 	for round := range b.pace.rounds {
+		over := time.Since(began)
+		if round > 0 && over+(over-b.onceTook)/time.Duration(round) > b.pace.limit {
+			b.note("no time for round %d: %v of %v are over", round+1, over.Round(time.Second), b.pace.limit)
+			break
+		}
 		for _, kind := range b.targets {
 			b.note("round %d of %d: %s", round+1, b.pace.rounds, kind)
-			if err := b.turn(ctx, kind); err != nil {
+			if err := b.turn(ctx, kind, round); err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, kind, err)
 			}
+			b.result.Took = time.Since(began).Round(time.Second).String()
+			if b.saveIn != "" {
+				if err := b.result.save(b.saveIn); err != nil {
+					return err
+				}
+			}
 		}
+		b.result.Rounds = round + 1
 	}
-	return nil
+	return errors.Join(b.failures...)
 }
 
 func (b *bench) newBroker(kind string) (*broker, error) {
 	switch kind {
 	case "kafka":
 		return newKafka(b.jars, b.scratch)
+	case "nats":
+		return newNATS(b.nats, b.scratch)
 	case "floor":
 		return newFloor(b.scratch)
 	}
 	return newOttla(b.binary, b.scratch)
 }
 
-// turn is one broker's part of a round.
-func (b *bench) turn(ctx context.Context, kind string) (err error) {
-	var load []cell
-	for i := range b.cells {
-		switch c := &b.cells[i]; {
-		case (c.processes || c.crash) && kind == "floor":
-		case c.processes:
-			if err := b.starts(ctx, kind, c); err != nil {
-				return err
-			}
-		case c.crash && kind == "kafka" && b.pace.alone:
-			b.note("  %-12s %s: left out of the short form", c.name, kind)
-		case c.crash:
-			if err := b.recoveries(ctx, kind, c); err != nil {
-				return fmt.Errorf("cell %s: %w", c.name, err)
-			}
-		case slices.ContainsFunc(c.sides, func(s side) bool { return s.kind == kind }):
-			load = append(load, *c)
+// turn is one broker's part of a round: the cells with processes of their own, then those that share one.
+func (b *bench) turn(ctx context.Context, kind string, round int) (err error) {
+	var target *broker
+	defer func() {
+		if target != nil {
+			err = errors.Join(err, target.remove())
 		}
-	}
-	if len(load) == 0 {
-		return nil
-	}
-	target, err := b.newBroker(kind)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.remove()) }()
-	if _, err := target.start(ctx, &topic{Name: "first", Partitions: 1}); err != nil {
-		return err
-	}
-	if kind == "kafka" {
-		if err := b.warmJVM(ctx, target); err != nil {
-			return err
-		}
-	}
-	for i := range load {
-		for j := range load[i].sides {
-			s := &load[i].sides[j]
-			switch {
-			case s.kind != kind:
-				continue
-			case s.partitions > b.pace.most:
-				b.note("  %-12s %s: left out of the short form", load[i].name, s.name)
+	}()
+	for _, shared := range []bool{false, true} {
+		for i := range b.cells {
+			c := &b.cells[i]
+			if !b.pace.wants(c, kind, round) || shared == (c.alone != nil) {
 				continue
 			}
-			if err := b.measure(ctx, target, &load[i], s); err != nil {
-				return fmt.Errorf("cell %s, %s: %w", load[i].name, s.name, err)
+			for j := range c.sides {
+				s := &c.sides[j]
+				if s.kind != kind {
+					continue
+				}
+				if shared && target == nil {
+					if target, err = b.warmBroker(ctx, kind); err != nil {
+						return err
+					}
+				}
+				if err := b.measure(ctx, target, c, s); ctx.Err() != nil {
+					return errors.Join(ctx.Err(), err)
+				} else if err != nil && target != nil { // what it is left in helps no other cell
+					failed := target
+					target = nil
+					if err := failed.remove(); err != nil {
+						return err
+					}
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// starts measures starts from nothing, a start after an orderly stop, and the process at rest.
-func (b *bench) starts(ctx context.Context, kind string, c *cell) error {
-	i := slices.IndexFunc(c.sides, func(s side) bool { return s.kind == kind })
-	times := b.pace.starts
-	if kind == "kafka" {
-		times = 1
-	}
-	for range times {
-		f, err := b.startOnce(ctx, kind)
-		if err != nil {
-			return err
-		}
-		b.record(c, &c.sides[i], f)
-	}
-	return nil
-}
-
-func (b *bench) startOnce(ctx context.Context, kind string) (f figures, err error) {
+// warmBroker starts one for all cells that share it.
+func (b *bench) warmBroker(ctx context.Context, kind string) (*broker, error) {
 	target, err := b.newBroker(kind)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, target.remove()) }()
-	settle(ctx)
-	first := topic{Name: "first", Partitions: 1}
-	s, err := target.start(ctx, &first)
+	if _, err = target.start(ctx, &topic{Name: "first", Partitions: 1}); err == nil && kind == "kafka" {
+		err = b.warmJVM(ctx, target)
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, target.remove())
 	}
-	f = figures{colStart: ms(s.acked), colAccept: ms(s.accepting)}
-	pause(ctx, time.Second)
-	woken, err := wakeups(target.cmd.Process.Pid)
-	if err != nil {
-		return nil, err
-	}
-	pause(ctx, b.pace.rest)
-	again, err := wakeups(target.cmd.Process.Pid)
-	if err != nil {
-		return nil, err
-	}
-	u, err := target.usage()
-	if err != nil {
-		return nil, err
-	}
-	if u.known {
-		f[colIdle], f[colThreads] = mib(u.rss), float64(u.threads)
-		f[colWakeups] = float64(again-woken) / b.pace.rest.Seconds()
-	}
-	if err := target.stop(true); err != nil {
-		return nil, err
-	}
-	if s, err = target.start(ctx, &first); err != nil {
-		return nil, err
-	}
-	f[colRestart] = ms(s.acked)
-	return f, nil
+	return target, nil
 }
 
-// warmJVM gives the compiler something to compile before anything counts.
-func (b *bench) warmJVM(ctx context.Context, target *broker) error {
-	for _, j := range []job{
-		{Kind: "both", Producers: 2, Consumers: 2, InFlight: 5, FetchBytes: 1 << 20, BatchBytes: 64 << 10, ValueBytes: 1 << 10},
-		{Kind: "produce", Producers: 64, InFlight: 1, ValueBytes: 100},
-	} {
-		t, err := b.freshTopic(ctx, target, basePartitions, nil)
-		if err != nil {
-			return fmt.Errorf("warm up: %w", err)
-		}
-		j.Address, j.Topic, j.Acks, j.Measure, j.MaxBytes = target.address, t, -1, b.pace.jvm/2, b.pace.maxBytes
-		if _, err := runJob(ctx, &j, nil, nil); err != nil {
-			return fmt.Errorf("warm up: %w", err)
-		}
-		if err := b.dropTopic(ctx, target, t); err != nil {
-			return fmt.Errorf("warm up: %w", err)
-		}
-	}
-	return nil
-}
-
-// mostAtOnce is how many partitions Apache Kafka is asked for in one request: it refuses 10,000.
-const mostAtOnce = 5000
-
-func (b *bench) freshTopic(ctx context.Context, target *broker, partitions int32, configs map[string]string) (topic, error) {
-	c, err := dialControl(ctx, target.address)
-	if err != nil {
-		return topic{}, err
-	}
-	defer c.close()
-	b.serial++
-	made, err := c.createTopics([]string{fmt.Sprintf("bench-%d", b.serial)}, min(partitions, mostAtOnce), configs)
-	if err != nil {
-		return topic{}, err
-	}
-	t := made[0]
-	for t.Partitions < partitions && err == nil {
-		t.Partitions = min(partitions, t.Partitions+mostAtOnce)
-		err = c.addPartitions(t)
-	}
-	if err != nil {
-		return topic{}, err
-	}
-	return t, c.awaitAck(ctx, t)
-}
-
-func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
-	c, err := dialControl(ctx, target.address)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return c.deleteTopic(t)
-}
-
-// measure runs one cell against one broker and records its figures.
+// measure runs one cell against one broker and records its figures. What others disturbed is done again, as often as the run's form allows.
 func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) error {
-	if c.cleaning != nil {
-		return b.clean(ctx, target, c, s)
+	r := b.result.at(c.name, s.name)
+	if began := time.Now(); c.once {
+		defer func() { b.onceTook += time.Since(began) }()
 	}
-	if c.topics > 0 {
-		f, err := b.createMany(ctx, target, c.topics)
-		if err == nil {
-			b.record(c, s, f)
+	for {
+		f, err := b.once(ctx, target, c, s)
+		switch {
+		case errors.Is(err, errStrangerMissing):
+			r.Note = err.Error()
+			b.note("  %-18s %-13s %v", c.name, s.name, err)
+			return nil
+		case err != nil:
+			r.Note = err.Error()
+			b.note("  %-18s %-13s FAILED: %v", c.name, s.name, err)
+			b.failures = append(b.failures, fmt.Errorf("cell %s, %s: %w", c.name, s.name, err))
+			return err
+		case f == nil: // it wrote its note itself
+			b.note("  %-18s %-13s %s", c.name, s.name, r.Note)
+			return nil
 		}
-		return err
+		for col, v := range f {
+			f[col] = short(v)
+		}
+		mark := ""
+		if f.disturbed() {
+			mark = ", disturbed"
+			r.Disturbed = append(r.Disturbed, f)
+		} else {
+			r.Rounds = append(r.Rounds, f)
+		}
+		b.note("  %-18s %-13s %s%s", c.name, s.name, summary(c, f), mark)
+		if mark == "" || c.once || b.repeated >= b.pace.repeats {
+			return nil
+		}
+		b.repeated++
 	}
-	t, err := b.freshTopic(ctx, target, max(c.partitions, s.partitions), s.configs)
+}
+
+func (b *bench) once(ctx context.Context, target *broker, c *cell, s *side) (figures, error) {
+	switch {
+	case c.alone != nil:
+		return c.alone(b, ctx, c, s)
+	case c.inside != nil:
+		return c.inside(b, ctx, target, c, s)
+	}
+	return b.load(ctx, target, c, s)
+}
+
+// load runs a cell's job against a fresh topic.
+func (b *bench) load(ctx context.Context, target *broker, c *cell, s *side) (figures, error) {
+	if err := missingStranger(c.job.Kind, b.clients); err != nil {
+		return nil, err
+	}
+	t, err := b.freshTopic(ctx, target, s.topicPartitions(), s.configs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	j := c.job
-	j.Address, j.Topic, j.Acks, j.Warm, j.Measure, j.MaxBytes = target.address, t, -1, b.pace.warm, b.pace.measure, b.pace.maxBytes
-	if j.Kind == "fetch" {
-		j.MaxBytes = 1 << 50 // nothing grows
-	}
-	if c.fill > 0 {
-		fill := j
-		fill.Kind, fill.Producers, fill.Consumers, fill.InFlight, fill.Warm, fill.Measure, fill.MaxBytes = "produce", 2, 0, 5, 0, loadTimeout, c.fill
-		if _, err := runJob(ctx, &fill, nil, nil); err != nil {
-			return fmt.Errorf("fill: %w", err)
+	j.Address, j.Topic, j.Warm, j.Measure, j.MaxBytes, j.Clients, j.NATS = target.address, t, b.pace.warm, b.pace.measure, b.pace.maxBytes, b.clients, target.kind == "nats"
+	if j.Kind == "commit" {
+		if err := prepareGroups(ctx, target.address, t.Name, j.Producers, s.configs); err != nil {
+			return nil, err
 		}
 	}
-	if c.rounds > 0 {
-		first := j
-		batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, 0)
-		first.Warm, first.Measure, first.MaxBytes = 0, loadTimeout, int64(c.rounds)*int64(t.Partitions)*int64(len(batch))
-		if _, err := runJob(ctx, &first, nil, nil); err != nil {
-			return fmt.Errorf("write to each partition: %w", err)
+	if c.share > 0 {
+		j.Rate = int(c.share * b.slowest())
+		if j.Rate == 0 {
+			return nil, fmt.Errorf("the capacity is not known: run small-1x50 too")
 		}
+	}
+	if err := b.fill(ctx, c, &j); err != nil {
+		return nil, err
 	}
 	if c.large && b.pace.prewarm > 0 {
 		if _, err := runJob(ctx, &job{Kind: "touch", MaxBytes: b.pace.prewarm}, nil, nil); err != nil {
-			return fmt.Errorf("prewarm: %w", err)
+			return nil, fmt.Errorf("prewarm: %w", err)
 		}
 	}
 	settle(ctx)
+	if c.cold {
+		if err := forget(target.dir); err != nil {
+			return nil, err
+		}
+		j.Warm, j.MaxBytes = 0, c.fill/int64(b.pace.scale)
+	}
 	device := diskOf(target.dir)
 	before := device.use()
 	stopProfiles := b.beginProfiles(target, c, s)
@@ -273,22 +217,68 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 	o, err := runJob(ctx, &j, w.open, w.close)
 	stopProfiles()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f := w.figures(o)
+	if c.job.Kind == "paced" {
+		f[colRate] = float64(j.Rate)
+	}
 	if o.AllProduced > 0 {
 		settle(ctx) // what waits in the page cache was written by this cell too
 		if after := device.use(); after.known {
 			f[colWritten] = float64(after.written-before.written) / float64(o.AllProduced)
 		}
 	}
-	b.record(c, s, f)
-	b.note("  %-12s %-13s %s", c.name, s.name, summary(c, f))
-	return b.dropTopic(ctx, target, t)
+	return f, b.dropTopic(ctx, target, t)
 }
 
-// runJob runs a generator; open and close are called around its measurement.
-func runJob(ctx context.Context, j *job, open func(pid int) error, closed func(pid int) error) (*outcome, error) {
+func (s *side) topicPartitions() int32 {
+	if s.partitions > 0 {
+		return s.partitions
+	}
+	return basePartitions
+}
+
+// fill gives the topic what it has before the measurement.
+func (b *bench) fill(ctx context.Context, c *cell, j *job) error {
+	if c.fill > 0 {
+		fill := produceJob(j.BatchBytes, j.ValueBytes)
+		fill.Address, fill.Topic, fill.Measure, fill.MaxBytes = j.Address, j.Topic, loadTimeout, c.fill/int64(b.pace.scale)
+		if _, err := runJob(ctx, &fill, nil, nil); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+		j.MaxBytes = 1 << 50 // nothing grows
+		j.Filled = fill.MaxBytes
+	}
+	if c.before > 0 {
+		first := *j
+		batch, _ := buildBatch(j.BatchBytes, j.ValueBytes, 0)
+		first.Warm, first.Measure, first.MaxBytes = 0, loadTimeout, int64(c.before)*int64(j.Topic.Partitions)*int64(len(batch))
+		if _, err := runJob(ctx, &first, nil, nil); err != nil {
+			return fmt.Errorf("write to each partition: %w", err)
+		}
+	}
+	return nil
+}
+
+// capacityCell is where it shows how many requests a second one connection takes at most.
+const capacityCell = "small-1x50"
+
+// slowest is what Kafka does in that cell, in this run or else in the newest one that had it; where there is no Kafka, what Ottla does. It is looked at once: all sides get
+// the same rates.
+func (b *bench) slowest() float64 {
+	for _, side := range []string{kafka, synced} {
+		for _, r := range slices.Backward(append(b.earlier[:len(b.earlier):len(b.earlier)], b.result)) {
+			if s, ok := r.get(capacityCell, side).spread(colRequests); ok && b.capacity == 0 {
+				b.capacity = s.median
+			}
+		}
+	}
+	return b.capacity
+}
+
+// runJob runs a generator; open and closed are called around its measurement.
+func runJob(ctx context.Context, j *job, open func() error, closed func() error) (*outcome, error) {
 	g, err := startGenerator(j)
 	if err != nil {
 		return nil, err
@@ -300,7 +290,7 @@ func runJob(ctx context.Context, j *job, open func(pid int) error, closed func(p
 		return nil, errors.Join(context.Cause(ctx), err)
 	}
 	if open != nil {
-		if err := open(g.cmd.Process.Pid); err != nil {
+		if err := open(); err != nil {
 			return nil, err
 		}
 	}
@@ -309,51 +299,9 @@ func runJob(ctx context.Context, j *job, open func(pid int) error, closed func(p
 		return nil, errors.Join(context.Cause(ctx), err)
 	}
 	if closed != nil {
-		err = closed(g.cmd.Process.Pid)
+		err = closed()
 	}
 	return o, err
-}
-
-// createMany creates topics of ten partitions, and looks at the process afterwards.
-func (b *bench) createMany(ctx context.Context, target *broker, topics int) (figures, error) {
-	before, err := target.usage()
-	if err != nil {
-		return nil, err
-	}
-	c, err := dialControl(ctx, target.address)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	var last topic
-	began := time.Now()
-	for from := 0; from < topics; from += 100 {
-		var names []string
-		for i := from; i < min(from+100, topics); i++ {
-			names = append(names, fmt.Sprintf("many-%d", i))
-		}
-		made, err := c.createTopics(names, 10, nil)
-		if err != nil {
-			return nil, err
-		}
-		last = made[len(made)-1]
-	}
-	answered := time.Since(began)
-	if err := c.awaitAck(ctx, last); err != nil { // Kafka answers when its controller knows, and makes the logs after that
-		return nil, err
-	}
-	f := figures{colCreated: time.Since(began).Seconds(), colAnswered: answered.Seconds()}
-	pause(ctx, b.pace.rest)
-	after, err := target.usage()
-	if err != nil {
-		return nil, err
-	}
-	if after.known {
-		f[colTopicsRSS] = mib(after.rss)
-		f[colPerPartition] = float64(after.rss-before.rss) / 1024 / float64(topics*10)
-	}
-	b.note("  %-12s %-13s %.2f s", "topics", target.kind, f[colCreated])
-	return f, nil
 }
 
 // settle lets the disk finish what was done before, so that it is not charged to what follows.

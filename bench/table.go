@@ -34,106 +34,119 @@ func (s spread) text(ranges bool) string {
 	return fmt.Sprintf("%s [%s..%s]", digits(s.median), digits(s.min), digits(s.max))
 }
 
-// rows makes the table of one cell: a head, a row per side, and the ratio of each of Ottla's rows to each of Kafka's.
-func (b *bench) rows(c *cell, ranges bool) [][]string {
+// shown are the columns of a cell's table: its own, and the closing ones that any row has.
+func (c *cell) shown(of rows) []column {
+	out := slices.Clone(c.columns)
+	for _, col := range closing {
+		for _, r := range of {
+			if _, ok := r.spread(col); ok && !slices.Contains(out, col) {
+				out = append(out, col)
+			}
+		}
+	}
+	return out
+}
+
+// table is that of one cell: a head, a row per side, and the ratio of each of Ottla's rows to each of the others'.
+func (c *cell) table(of rows, ranges bool) [][]string {
+	columns := c.shown(of)
 	head := []string{""}
-	for _, col := range c.columns {
+	for _, col := range columns {
 		head = append(head, string(col))
 	}
 	table := [][]string{head}
-	var ottla, kafka []side
+	var ottla, others []side
 	for _, s := range c.sides {
-		rounds := b.results[c.name][s.name]
-		if len(rounds) == 0 {
+		r := of[s.name]
+		if len(r.counted()) == 0 {
 			continue
 		}
 		switch s.kind {
-		case "kafka":
-			kafka = append(kafka, s)
+		case "kafka", "nats":
+			others = append(others, s)
 		case "ottla":
 			ottla = append(ottla, s)
 		}
-		row := []string{s.name}
-		for _, col := range c.columns {
-			cellText := "-"
-			if v, ok := spreadOf(rounds, col); ok {
-				cellText = v.text(ranges)
-			}
-			row = append(row, cellText)
+		line := []string{s.name}
+		if len(r.Rounds) == 0 {
+			line[0] += " (disturbed)"
 		}
-		table = append(table, row)
+		for _, col := range columns {
+			text := "-"
+			if v, ok := r.spread(col); ok {
+				text = v.text(ranges)
+			}
+			line = append(line, text)
+		}
+		table = append(table, line)
 	}
 	for _, o := range ottla {
-		for _, k := range kafka {
+		for _, k := range others {
 			if o.partitions == k.partitions {
-				table = append(table, b.ratios(c, o, k))
+				table = append(table, ratios(columns, o.name+" / "+k.name, of[o.name], of[k.name]))
 			}
 		}
 	}
 	return table
 }
 
-func (b *bench) ratios(c *cell, o, k side) []string {
-	row := []string{o.name + " / " + k.name}
-	for _, col := range c.columns {
+func ratios(columns []column, name string, o, k *row) []string {
+	line := []string{name}
+	for _, col := range columns {
 		text := ""
-		ours, ok := spreadOf(b.results[c.name][o.name], col)
-		theirs, also := spreadOf(b.results[c.name][k.name], col)
+		ours, ok := o.spread(col)
+		theirs, also := k.spread(col)
 		if ok && also && col.comparable() && theirs.median > 0 {
 			text = digits(ours.median/theirs.median) + "x"
 		}
-		row = append(row, text)
+		line = append(line, text)
 	}
-	return row
+	return line
 }
 
-// verdicts compares a cell's goals with what was measured.
-func (b *bench) verdicts(c *cell) []string {
-	var out []string
-	for _, g := range c.goals {
-		row := g.row
-		if row == "" {
-			row = c.sides[0].name
-		}
-		if len(b.results[c.name][row]) == 0 {
+// remarks are what a table has to say besides its figures: what each side promises, and what went otherwise.
+func (c *cell) remarks(of rows) (out []string) {
+	if c.notBuilt {
+		return []string{"not built"}
+	}
+	for _, s := range c.sides {
+		r := of[s.name]
+		if r == nil {
 			continue
 		}
-		s, ok := spreadOf(b.results[c.name][row], g.column)
-		v := s.median
-		if g.of != "" {
-			base, also := spreadOf(b.results[c.name][g.of], g.column)
-			ok = ok && also && base.median > 0
-			v /= base.median
+		text := s.name + ": " + s.promise
+		if n := len(r.Disturbed); n > 0 && len(r.Rounds) > 0 {
+			text += fmt.Sprintf("; %d of %d measurements discarded, others were busy", n, n+len(r.Rounds))
 		}
-		switch {
-		case !ok:
-			out = append(out, fmt.Sprintf("goal %v: not measured", g))
-		case g.met(v):
-			out = append(out, fmt.Sprintf("goal %v: met, %s", g, digits(v)))
-		default:
-			out = append(out, fmt.Sprintf("goal %v: missed, %s", g, digits(v)))
+		if r.Note != "" {
+			text += "; " + strings.Join(strings.Fields(r.Note), " ")
 		}
+		out = append(out, text)
 	}
 	return out
 }
 
-// print shows everything on a terminal.
+// print shows a run on a terminal.
 func (b *bench) print(w io.Writer) {
 	for i := range b.cells {
 		c := &b.cells[i]
-		if len(b.results[c.name]) == 0 {
+		of := b.result.Cells[c.name]
+		if len(of) == 0 && !c.notBuilt {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s: %s\n", c.name, c.title)
-		table := b.rows(c, false)
+		table := c.table(of, false)
 		widths := make([]int, len(table[0]))
-		for _, row := range table {
-			for j, text := range row {
+		for _, line := range table {
+			for j, text := range line {
 				widths[j] = max(widths[j], utf8.RuneCountInString(text))
 			}
 		}
-		for _, row := range table {
-			for j, text := range row {
+		for n, line := range table {
+			if n == 0 && len(table) == 1 {
+				break
+			}
+			for j, text := range line {
 				if j == 0 {
 					fmt.Fprintf(w, "  %-*s", widths[j], text)
 				} else {
@@ -142,38 +155,17 @@ func (b *bench) print(w io.Writer) {
 			}
 			fmt.Fprintln(w)
 		}
-		for _, v := range b.verdicts(c) {
-			fmt.Fprintf(w, "  %s\n", v)
-		}
-	}
-}
-
-// markdown writes everything for bench/results.
-func (b *bench) markdown(w io.Writer, m machine, command string) {
-	fmt.Fprintf(w, "# Ottla beside Apache Kafka %s, %s\n\n", kafkaVersion, m.Date)
-	fmt.Fprintf(w, "Command: `%s`, commit %s. %d rounds, brokers in turn, medians with [least..most]. Figures are of whole processes; MB is 10^6 bytes.\n\n", command, m.Commit, b.pace.rounds)
-	fmt.Fprintf(w, "Machine: %s\n\n", m)
-	for i := range b.cells {
-		c := &b.cells[i]
-		if len(b.results[c.name]) == 0 {
-			continue
-		}
-		fmt.Fprintf(w, "## %s: %s\n\n", c.name, c.title)
-		for j, row := range b.rows(c, true) {
-			fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | "))
-			if j == 0 {
-				fmt.Fprintf(w, "|%s\n", strings.Repeat(" --- |", len(row)))
+		for _, text := range c.remarks(of) {
+			if c.notBuilt || strings.Contains(text, "; ") {
+				fmt.Fprintf(w, "  %s\n", text)
 			}
 		}
-		fmt.Fprintln(w)
-		for _, s := range c.sides {
-			if len(b.results[c.name][s.name]) > 0 && !c.processes && c.topics == 0 && c.cleaning == nil {
-				fmt.Fprintf(w, "* %s: %s\n", s.name, s.promise)
+		for _, g := range goals {
+			if g.cell == c.name {
+				for _, v := range g.judge(b.result).verdicts {
+					fmt.Fprintf(w, "  goal %s: %s: %s\n", g.title, v.text, v.far)
+				}
 			}
 		}
-		for _, v := range b.verdicts(c) {
-			fmt.Fprintf(w, "* %s\n", v)
-		}
-		fmt.Fprintln(w)
 	}
 }

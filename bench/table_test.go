@@ -43,47 +43,115 @@ func TestBucketsCoverEverything(t *testing.T) {
 	}
 }
 
+func example() *result {
+	return &result{Date: "2026-01-02-1000", Machine: machine{Commit: "abc", Cores: 2}, Command: "go run ./bench", Measure: "3s", Rounds: 3, Cells: map[string]rows{
+		"machine": {"Machine": {Rounds: []figures{{colDisk: 2000, colLoopback: 4000}}}},
+		"produce": {
+			"Ottla": {Rounds: []figures{{colProduced: 900, colCPU: 0.5}, {colProduced: 1100, colCPU: 0.7}, {colProduced: 1234.5, colCPU: 0.6}}, Disturbed: []figures{{colProduced: 1}}},
+			"Kafka": {Rounds: []figures{{colProduced: 400, colCPU: 2.4, colRSS: 700}}},
+		},
+		"latency": {"Ottla": {Rounds: []figures{{colEnd50: 0.4}}}, "Ottla cache": {Rounds: []figures{{colEnd50: 0.1}}}, "Kafka": {Disturbed: []figures{{colEnd50: 0.25}}}},
+		"fetch":   {"Ottla": {Rounds: []figures{{colFetched: 3000}}}, "Kafka": {Note: "it\nstopped"}},
+	}}
+}
+
 func TestTheTableShowsMediansRatiosAndGoals(t *testing.T) {
-	c, unknown := choose("produce,small")
-	if unknown != "" {
-		t.Fatal(unknown)
+	b := &bench{cells: cells, result: example()}
+	var out strings.Builder
+	b.print(&out)
+	for _, want := range []string{"1,100", "2.75x", "0.250x", "RSS MiB", "broker CPU s/GB produced, 64 KiB batches: ratio ≤ 0.250: met: 0.250", "≤ 0.700: met: 0.600", "1 of 4 measurements discarded",
+		"Kafka (disturbed)", "it stopped", "rf3: replication factor 3\n  not built"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
-	b := &bench{cells: c, pace: longPace, results: map[string]map[string][]figures{"produce": {
-		"Ottla": {{colProduced: 900, colCPU: 0.5}, {colProduced: 1100, colCPU: 0.7}, {colProduced: 1234.5, colCPU: 0.6}},
-		"Kafka": {{colProduced: 400, colCPU: 2.4}},
-	}}}
-	var terminal, page strings.Builder
-	b.print(&terminal)
-	b.markdown(&page, machine{Date: "2026-01-01"}, "go run ./bench")
-	for text, wants := range map[string][]string{
-		terminal.String(): {"1,100", "2.75x", "0.250x", "goal broker CPU s/GB <= 1.00: met, 0.600"},
-		page.String():     {"1,100 [900..1,234]", "2.75x", "| --- |", "`go run ./bench`", "* Kafka: default"},
-	} {
-		for _, want := range wants {
-			if !strings.Contains(text, want) {
-				t.Errorf("no %q in\n%s", want, text)
-			}
-		}
-		if strings.Contains(text, "small") || strings.Contains(text, "flushed") {
-			t.Errorf("rows that were not measured are shown:\n%s", text)
-		}
+	if text := out.String(); strings.Contains(text, "small:") || strings.Contains(text, "flushed") {
+		t.Errorf("rows that were not measured are shown:\n%s", text)
 	}
 }
 
-func TestCellsAreNamedOnce(t *testing.T) {
+func TestCellsAndGoalsFitTogether(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cells {
 		if seen[c.name] {
 			t.Errorf("two cells are named %s", c.name)
 		}
 		seen[c.name] = true
-		for _, g := range c.goals {
-			if !slices.Contains(c.columns, g.column) {
-				t.Errorf("cell %s has a goal for %q and no such column", c.name, g.column)
-			}
+		if !c.notBuilt && (len(c.sides) == 0 || len(c.columns) == 0) {
+			t.Errorf("cell %s has no rows or no columns", c.name)
+		}
+	}
+	keys := map[string]bool{}
+	for _, g := range goals {
+		if keys[g.key] {
+			t.Errorf("two goals are named %s", g.key)
+		}
+		keys[g.key] = true
+		c := findCell(g.cell)
+		if c == nil {
+			t.Errorf("goal %s is for the cell %q, which there is not", g.key, g.cell)
+			continue
+		}
+		if c.side(g.ours) == nil || g.theirs != "" && c.side(g.theirs) == nil && g.ratio.must != 0 {
+			t.Errorf("goal %s: cell %s has no row %q or %q", g.key, g.cell, g.ours, g.theirs)
+		}
+		if !slices.Contains(append(slices.Clone(c.columns), closing...), g.column) {
+			t.Errorf("goal %s: cell %s has no column %q", g.key, g.cell, g.column)
+		}
+		if g.ratio.must == 0 && g.absolute.must == 0 && g.part.must == 0 {
+			t.Errorf("goal %s has no bound", g.key)
 		}
 	}
 	if _, unknown := choose("produce,nonsense"); unknown != "nonsense" {
 		t.Errorf("the unknown cell is %q", unknown)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	atMost, atLeast := goal{atMost: true}, goal{}
+	for _, test := range []struct {
+		g     goal
+		b     bound
+		v     float64
+		met   bool
+		far   string
+		bound string
+	}{
+		{atMost, bound{0.7, 0.45}, 0.7, true, "met: 0.700", "≤ 0.700"},
+		{atMost, bound{0.7, 0.45}, 0.4, true, "met: 0.400, the stretch of 0.450 too", "≤ 0.700"},
+		{atMost, bound{0.7, 0.45}, 1.4, false, "missed: 1.40, 2.00 times the goal", "≤ 0.700"},
+		{atLeast, bound{3, 5}, 1.5, false, "missed: 1.50, 50.0 % of the goal", "≥ 3.00"},
+		{atLeast, bound{3, 0}, 9, true, "met: 9.00", "≥ 3.00"},
+	} {
+		v := test.g.compare("", test.b, test.v)
+		if v.met != test.met || v.far != test.far || v.text != test.bound {
+			t.Errorf("%v of %v: %+v", test.v, test.b, v)
+		}
+	}
+	r := example()
+	if j := findGoal("fetch").judge(r); !j.has || j.hasBoth || len(j.verdicts) != 1 || j.verdicts[0].far != "missed: 0.750, 83.3 % of the goal" {
+		t.Errorf("a ratio without Kafka's figure: %+v", j)
+	}
+	if j := findGoal("latency-p50").judge(r); !j.hasBeside || j.beside != 0.4 || len(j.verdicts) != 2 || !j.verdicts[0].met || !j.verdicts[1].met {
+		t.Errorf("the unsynced goal: %+v", j)
+	}
+}
+
+func TestFiguresAreKeptShort(t *testing.T) {
+	for v, want := range map[float64]float64{0: 0, 123456.7: 123460, 0.00123456: 0.0012346, -2.000049: -2, 1: 1} {
+		if got := short(v); got != want {
+			t.Errorf("%v is kept as %v, not %v", v, got, want)
+		}
+	}
+}
+
+func TestDisturbedMeasurementsAreKnown(t *testing.T) {
+	for _, f := range []figures{{colOthers: 5.1}, {colSteal: 1.1}} {
+		if !f.disturbed() {
+			t.Errorf("%v counts", f)
+		}
+	}
+	if (figures{colOthers: 4.9, colSteal: 0.9}).disturbed() {
+		t.Error("a quiet measurement does not count")
 	}
 }

@@ -53,6 +53,24 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
+// runTime is how long the threads of a process have run so far, to the nanosecond: ticks are too coarse for a process at rest.
+func runTime(pid int) (d time.Duration, known bool) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil { // the thread has ended
+			continue
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		n, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		d, known = d+time.Duration(n), true
+	}
+	return d, known && err == nil
+}
+
 // wakeups is how often the threads of a process have begun to wait so far: each is followed by a wake-up.
 func wakeups(pid int) (n int64, err error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
@@ -140,16 +158,23 @@ func keyed(path string) (map[string]int64, error) {
 	return out, nil
 }
 
-// machineUse is how much CPU time the whole machine has spent, and how much there was.
-type machineUse struct{ busy, all time.Duration }
+// machineUse is how much CPU time the machine has spent so far on whom.
+type machineUse struct {
+	all    time.Duration // of all cores, idle or not
+	steal  time.Duration // given to other machines by the host
+	kernel time.Duration // the kernel's own threads: most of it writes back what brokers wrote
+	others time.Duration // processes that are neither this one nor its descendants
+}
 
-func readMachineUse() machineUse {
+// kernelThread is a flag in /proc/PID/stat.
+const kernelThread = 0x00200000
+
+func readMachineUse() (m machineUse) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return machineUse{}
+		return m
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	var m machineUse
 	for i, f := range strings.Fields(line) {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if i == 0 || i > 8 || err != nil { // guests are counted as users already
@@ -157,9 +182,51 @@ func readMachineUse() machineUse {
 		}
 		d := time.Duration(n) * tick
 		m.all += d
-		if i != 4 && i != 5 { // idle, waiting for the disk
-			m.busy += d
+		if i == 8 {
+			m.steal = d
 		}
 	}
+	m.kernel, m.others = processesUse(os.Getpid())
 	return m
+}
+
+// processesUse sums what kernel threads have used, and what all processes have that do not descend from one of them. What ended processes used is their parents'.
+func processesUse(own int) (kernel, others time.Duration) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, 0
+	}
+	parents, used := map[int]int{}, map[int]time.Duration{}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil { // it has ended
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if err != nil || len(f) < 15 {
+			continue
+		}
+		var spent time.Duration
+		for _, ticks := range f[11:15] {
+			n, _ := strconv.ParseInt(ticks, 10, 64)
+			spent += time.Duration(n) * tick
+		}
+		if flags, _ := strconv.ParseInt(f[6], 10, 64); flags&kernelThread != 0 {
+			kernel += spent
+			continue
+		}
+		parents[pid], _ = strconv.Atoi(f[1])
+		used[pid] = spent
+	}
+	for pid, spent := range used {
+		at := pid
+		for at != own && at > 1 {
+			at = parents[at]
+		}
+		if at != own {
+			others += spent
+		}
+	}
+	return kernel, others
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"time"
 
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -41,13 +45,27 @@ func noise(p []byte, seed uint64) {
 	}
 }
 
+// text fills p with something like JSON, which compresses as such things do.
+func text(p []byte, seed uint64) {
+	var numbers [8]byte
+	for n := 0; len(p) > 0; n++ {
+		noise(numbers[:], seed<<20+uint64(n))
+		line := fmt.Sprintf(`{"order":%d,"customer":"c-%05d","amount":%d,"currency":"EUR","note":"%x"},`, seed*1000+uint64(n), binary.BigEndian.Uint16(numbers[:]), binary.BigEndian.Uint16(numbers[2:]), numbers[4:])
+		p = p[copy(p, line):]
+	}
+}
+
 // buildBatch makes one uncompressed batch of records with values of valueBytes: as many as fit into batchBytes, at least one. It is written here by hand, so that
 // generator and broker share no mistake.
 func buildBatch(batchBytes, valueBytes int, stampMs int64) (batch []byte, records int) {
+	return buildBatchOf(noise, batchBytes, valueBytes, stampMs)
+}
+
+func buildBatchOf(content func(p []byte, seed uint64), batchBytes, valueBytes int, stampMs int64) (batch []byte, records int) {
 	value := make([]byte, valueBytes)
 	b := make([]byte, batchHeaderBytes, max(batchBytes, batchHeaderBytes+valueBytes+32))
 	for {
-		noise(value, uint64(records+1))
+		content(value, uint64(records+1))
 		var body []byte
 		body = append(body, 0)                               // attributes
 		body = binary.AppendVarint(body, 0)                  // timestamp delta
@@ -64,6 +82,55 @@ func buildBatch(batchBytes, valueBytes int, stampMs int64) (batch []byte, record
 	}
 	sealBatch(b, records, stampMs)
 	return b, records
+}
+
+// The numbers of codecs in a batch's attributes.
+const (
+	codecLZ4  = 3
+	codecZstd = 4
+)
+
+// compressBatch makes a compressed batch of a plain one.
+func compressBatch(plain []byte, codec string) ([]byte, error) {
+	b := append([]byte{}, plain[:batchHeaderBytes]...)
+	switch codec {
+	case "lz4":
+		var out bytes.Buffer
+		w := lz4.NewWriter(&out)
+		if _, err := w.Write(plain[batchHeaderBytes:]); err != nil {
+			return nil, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+		b[22] = codecLZ4
+		b = append(b, out.Bytes()...)
+	case "zstd":
+		w, err := zstd.NewWriter(nil)
+		if err != nil {
+			return nil, err
+		}
+		b[22] = codecZstd
+		b = w.EncodeAll(plain[batchHeaderBytes:], b)
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("unknown codec %q", codec)
+	}
+	binary.BigEndian.PutUint32(b[batchLengthAt:], uint32(len(b)-batchOverheadBytes))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return b, nil
+}
+
+// batch is what a job's requests carry.
+func (j *job) batch() ([]byte, error) {
+	if j.Codec == "" {
+		b, _ := buildBatch(j.BatchBytes, j.ValueBytes, time.Now().UnixMilli())
+		return b, nil
+	}
+	b, _ := buildBatchOf(text, j.BatchBytes, j.ValueBytes, time.Now().UnixMilli())
+	return compressBatch(b, j.Codec)
 }
 
 // sealBatch fills in the header of a batch whose records stand behind it.

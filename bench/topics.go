@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// mostAtOnce is how many partitions Apache Kafka is asked for in one request: it refuses 10,000.
+const mostAtOnce = 5000
+
+// freshTopic makes a topic that acknowledges on all its partitions; of NATS, a stream.
+func (b *bench) freshTopic(ctx context.Context, target *broker, partitions int32, configs map[string]string) (topic, error) {
+	b.serial++
+	name := fmt.Sprintf("bench-%d", b.serial)
+	if target.kind == "nats" {
+		line, err := dialNATS(target.address)
+		if err != nil {
+			return topic{}, err
+		}
+		defer line.socket.Close()
+		return topic{Name: name, Partitions: 1}, line.createStream(name)
+	}
+	c, err := dialControl(ctx, target.address)
+	if err != nil {
+		return topic{}, err
+	}
+	defer c.close()
+	made, err := c.createTopics([]string{name}, min(partitions, mostAtOnce), configs)
+	if err != nil {
+		return topic{}, err
+	}
+	t := made[0]
+	for t.Partitions < partitions && err == nil {
+		t.Partitions = min(partitions, t.Partitions+mostAtOnce)
+		err = c.addPartitions(t)
+	}
+	if err != nil {
+		return topic{}, err
+	}
+	return t, c.awaitAck(ctx, t)
+}
+
+func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
+	if target.kind == "nats" {
+		line, err := dialNATS(target.address)
+		if err != nil {
+			return err
+		}
+		defer line.socket.Close()
+		return line.ask("$JS.API.STREAM.DELETE."+t.Name, map[string]any{})
+	}
+	c, err := dialControl(ctx, target.address)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.deleteTopic(t)
+}
+
+// warmJVM gives the compiler something to compile before anything counts.
+func (b *bench) warmJVM(ctx context.Context, target *broker) error {
+	both := bothJob()
+	for _, j := range []job{both, smallJob(64, 1), smallJob(1, 50)} {
+		t, err := b.freshTopic(ctx, target, basePartitions, nil)
+		if err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+		j.Address, j.Topic, j.Measure, j.MaxBytes = target.address, t, b.pace.jvm/3, b.pace.maxBytes
+		if _, err := runJob(ctx, &j, nil, nil); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+		if err := b.dropTopic(ctx, target, t); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+	}
+	return nil
+}
