@@ -18,8 +18,8 @@ clients: # installs the strangers that `compat` drives, into .clients/
 compat: clients # client x feature, Kafka's tools, franz-go's suite, against a real process
 	go run ./test/compat
 
-bench:
-	go run ./bench $(BENCH)
+bench: # Ottla beside Apache Kafka, under 45 minutes; writes docs/performance.md. QUICK=1: the base cells, under 6 minutes, printed. BENCH: other arguments
+	go run ./bench $(or $(BENCH),$(if $(QUICK),-quick,-save))
 
 fuzz: # every fuzz target for a few seconds
 	@go list ./... | while read -r pkg; do \

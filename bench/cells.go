@@ -30,7 +30,7 @@ var (
 	ottlaCache   = side{name: "Ottla cache", kind: "ottla", promise: "ottla.durability=cache: acknowledges from the page cache", configs: map[string]string{"ottla.durability": "cache"}}
 	kafkaDefault = side{name: "Kafka", kind: "kafka", promise: "default: acknowledges from the page cache"}
 	kafkaFlushed = side{name: "Kafka flushed", kind: "kafka", promise: "log.flush.interval.messages=1 (flush.messages of the topic): acknowledges after the sync", configs: map[string]string{"flush.messages": "1"}}
-	natsDefault  = side{name: "NATS", kind: "nats", promise: "JetStream, file storage: acknowledges from the page cache, synced every two minutes; no batches, each record is a message"}
+	natsDefault  = side{name: "NATS", kind: "nats", promise: "JetStream, file storage: acknowledges from the page cache, synced every two minutes (no batches: each record is a message)"}
 	floorSide    = side{name: "Floor", kind: "floor", promise: "checks and keeps nothing, answers at once: what machine and generator ask of any broker"}
 	machineSide  = side{name: "Machine", kind: "machine", promise: "no broker: what the disk, the loopback and the memory give"}
 )
@@ -129,7 +129,7 @@ var cells = slices.Concat(ownProcessCells, produceCells, fetchCells, requestCell
 	{name: "rf3", title: "replication factor 3", notBuilt: true},
 	{name: "failover", title: "one of three nodes killed: longest gap between acknowledgements", notBuilt: true},
 	{name: "tls", title: "produce and fetch over TLS", notBuilt: true},
-	{name: "transactions", title: "transactions: produce, commit, read committed", notBuilt: true},
+	{name: "transactions", title: "produce, commit, read committed", notBuilt: true},
 })
 
 var ownProcessCells = []cell{
@@ -256,9 +256,9 @@ type pace struct {
 
 var (
 	longPace = pace{name: "full", rounds: 3, warm: time.Second, measure: 3 * time.Second, jvm: 20 * time.Second, rest: 5 * time.Second, starts: 5, maxBytes: 3 << 30, prewarm: 2 << 30,
-		repeats: 40, limit: 44 * time.Minute, scale: 1}
+		repeats: 40, limit: 42 * time.Minute, scale: 1}
 	quickPace = pace{name: "quick", rounds: 2, warm: time.Second, measure: 2 * time.Second, jvm: 10 * time.Second, rest: 2 * time.Second, starts: 3, maxBytes: 2 << 30, prewarm: 1 << 30,
-		repeats: 6, limit: 6 * time.Minute, scale: 1, baseOnly: true}
+		repeats: 6, limit: 5 * time.Minute, scale: 1, baseOnly: true}
 	shortPace = pace{name: "short", rounds: 1, warm: 200 * time.Millisecond, measure: 400 * time.Millisecond, jvm: 2 * time.Second, rest: time.Second, starts: 1, maxBytes: 256 << 20,
 		limit: 10 * time.Minute, scale: 20, ottla: true}
 )

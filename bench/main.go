@@ -105,6 +105,7 @@ func run(ctx context.Context, args []string) (err error) {
 		b.saveIn = filepath.Join(root, resultsDir)
 	}
 	b.result = newResult(describeMachine(root), "go run ./bench "+strings.Join(args, " "), &b.pace, time.Now())
+	began := time.Now()
 	if b.scratch, err = os.MkdirTemp(o.dir, "ottla-bench-"); err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func run(ctx context.Context, args []string) (err error) {
 	defer cancel()
 	err = b.run(ctx)
 	b.print(os.Stdout)
-	fmt.Printf("\ntook %s\n", b.result.Took)
+	fmt.Printf("\ntook %s\n", time.Since(began).Round(time.Second))
 	if o.save {
 		err = errors.Join(err, writePage(root))
 	}

@@ -45,24 +45,29 @@ func newNATS(binary, scratch string) (*broker, error) {
 type natsLine struct {
 	socket net.Conn
 	in     *bufio.Reader
+	inbox  string // where answers come, and nobody else listens; what a stream delivers comes to that name with ".stream"
 }
 
 const (
-	natsInbox   = "_INBOX.bench"
-	natsFollow  = "_INBOX.follow"
-	natsTimeout = 30 * time.Second
+	natsTimeout  = 30 * time.Second
+	natsAnswers  = '1' // subscriptions
+	natsMessages = '2'
 )
 
 // openNATS says hello on a connection and subscribes to the answers.
 func openNATS(socket net.Conn) (*natsLine, error) {
-	n := &natsLine{socket, bufio.NewReaderSize(socket, 256<<10)}
+	_, port, err := net.SplitHostPort(socket.LocalAddr().String())
+	if err != nil {
+		return nil, err
+	}
+	n := &natsLine{socket, bufio.NewReaderSize(socket, 256<<10), "_INBOX." + port}
 	if err := socket.SetDeadline(time.Now().Add(natsTimeout)); err != nil {
 		return nil, err
 	}
 	if _, err := n.in.ReadSlice('\n'); err != nil { // INFO
 		return nil, fmt.Errorf("NATS says nothing: %w", err)
 	}
-	_, err := fmt.Fprintf(socket, "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB %s 1\r\nSUB %s 2\r\n", natsInbox, natsFollow)
+	_, err = fmt.Fprintf(socket, "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB %s %c\r\nSUB %s.stream %c\r\n", n.inbox, natsAnswers, n.inbox, natsMessages)
 	return n, err
 }
 
@@ -114,7 +119,7 @@ func (n *natsLine) ask(subject string, request any) error {
 	if err := n.socket.SetDeadline(time.Now().Add(natsTimeout)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(n.socket, "PUB %s %s %d\r\n%s\r\n", subject, natsInbox, len(text), text); err != nil {
+	if _, err := fmt.Fprintf(n.socket, "PUB %s %s %d\r\n%s\r\n", subject, n.inbox, len(text), text); err != nil {
 		return err
 	}
 	_, payload, err := n.next()
@@ -129,10 +134,10 @@ func (n *natsLine) createStream(name string) error {
 }
 
 // publishFrame is a whole message to a stream that asks for an acknowledgement.
-func publishFrame(stream string, valueBytes int) []byte {
+func (n *natsLine) publishFrame(stream string, valueBytes int) []byte {
 	value := make([]byte, valueBytes)
 	noise(value, 1)
-	return fmt.Appendf(nil, "PUB %s %s %d\r\n%s\r\n", stream, natsInbox, valueBytes, value)
+	return fmt.Appendf(nil, "PUB %s %s %d\r\n%s\r\n", stream, n.inbox, valueBytes, value)
 }
 
 // acked reads one acknowledgement and returns the message's number in the stream.
@@ -165,7 +170,7 @@ func natsFirst(socket net.Conn, stream string) error {
 	if err := n.createStream(stream); err != nil {
 		return err
 	}
-	if _, err := socket.Write(publishFrame(stream, 100)); err != nil {
+	if _, err := socket.Write(n.publishFrame(stream, 100)); err != nil {
 		return err
 	}
 	_, err = n.acked()
@@ -192,7 +197,7 @@ func newNATSProducers(j *job) (out []worker, err error) {
 			return out, err
 		}
 		p := &natsProducer{line: line, job: j, each: j.ValueBytes, quarter: max(1, j.InFlight*max(1, j.BatchBytes/j.ValueBytes)/4)}
-		p.frames = bytes.Repeat(publishFrame(j.Topic.Name, j.ValueBytes), p.quarter)
+		p.frames = bytes.Repeat(line.publishFrame(j.Topic.Name, j.ValueBytes), p.quarter)
 		out = append(out, p)
 	}
 	return out, nil
@@ -245,11 +250,11 @@ func newNATSPaced(j *job) ([]worker, error) {
 	}
 	// In the API's requests the answer comes to the inbox of the connection that asked.
 	if err := follow.ask("$JS.API.CONSUMER.CREATE."+j.Topic.Name, map[string]any{"stream_name": j.Topic.Name,
-		"config": map[string]any{"deliver_subject": natsFollow, "ack_policy": "none", "deliver_policy": "new", "replay_policy": "instant"}}); err != nil {
+		"config": map[string]any{"deliver_subject": follow.inbox + ".stream", "ack_policy": "none", "deliver_policy": "new", "replay_policy": "instant"}}); err != nil {
 		return nil, err
 	}
 	p := &paced{job: j, began: time.Now(), sentAt: newRing()}
-	frame := publishFrame(j.Topic.Name, j.ValueBytes)
+	frame := out.publishFrame(j.Topic.Name, j.ValueBytes)
 	s := &pacedSender{paced: p, socket: out.socket, prepare: func(int64) []byte { return frame }}
 	return []worker{s, &natsPacedAcks{paced: p, line: out, each: j.ValueBytes}, &natsPacedConsumer{paced: p, line: follow}}, nil
 }
@@ -315,7 +320,7 @@ func (c *natsPacedConsumer) run(m *meter) error {
 		if err != nil {
 			return fmt.Errorf("wait for messages: %w", err)
 		}
-		if subscription != '2' { // an answer that was late
+		if subscription != natsMessages {
 			continue
 		}
 		if d, ok := c.since(n); ok && m.measuring.Load() {
