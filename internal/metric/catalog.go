@@ -83,6 +83,8 @@ var (
 	DirFreeBytes      = family(GaugeKind, Bytes, "ottla_dir_free_bytes", "Free space on the file system of the log directory.", "dir")
 	DirRounds         = family(CounterKind, Things, "ottla_dir_commit_rounds_total", "Rounds of the committer: each writes and syncs for everyone who waits.", "dir")
 	DirRoundLogs      = family(CounterKind, Things, "ottla_dir_commit_logs_total", "Logs that were written in rounds; divided by the rounds it is how many share one.", "dir")
+	DirGathers        = family(CounterKind, Things, "ottla_dir_commit_gathers_total", "Rounds that waited for those who were likely to append at once.", "dir")
+	DirGathersInVain  = family(CounterKind, Things, "ottla_dir_commit_gathers_in_vain_total", "Such waits that ended by time, with less than half of them there; a number of rounds after each does not wait.", "dir")
 	DirRoundSeconds   = family(HistogramKind, Seconds, "ottla_dir_commit_seconds", "Time of a committer's round, from the first byte written to the last synced.", "dir")
 	DirSyncs          = family(CounterKind, Things, "ottla_dir_syncs_total", "Files synced.", "dir")
 	DirSyncSeconds    = family(HistogramKind, Seconds, "ottla_dir_sync_seconds", "Time of one file's sync.", "dir")

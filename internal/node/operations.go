@@ -185,7 +185,7 @@ func registerDir(m *metric.Registry, d *dir.Dir) {
 	for family, value := range map[*metric.Family]func() int64{
 		metric.DirRounds: s.Rounds.Load, metric.DirRoundLogs: s.RoundLogs.Load, metric.DirSyncs: s.Syncs.Load, metric.DirDirectorySyncs: s.DirSyncs.Load,
 		metric.DirWrittenBytes: s.WrittenBytes.Load, metric.DirSyncedBytes: s.SyncedBytes.Load, metric.DirCheckpoints: s.Checkpoints.Load, metric.DirNoSpace: s.NoSpace.Load,
-		metric.DirStalls: s.Stalls.Load, metric.DirReadErrors: s.ReadErrors.Load,
+		metric.DirGathers: s.Gathers.Load, metric.DirGathersInVain: s.GathersInVain.Load, metric.DirStalls: s.Stalls.Load, metric.DirReadErrors: s.ReadErrors.Load,
 	} {
 		m.CounterFunc(family, func() float64 { return float64(value()) }, path)
 	}

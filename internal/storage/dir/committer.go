@@ -11,6 +11,7 @@ import (
 
 // Dirty tells the committer that the log has something to stage. It never blocks.
 func (d *Dir) Dirty(l Log, m *Member) {
+	d.crowd.add()
 	if m.dirty.Swap(true) {
 		return
 	}
@@ -88,6 +89,7 @@ func (d *Dir) run() {
 func (d *Dir) turn() bool {
 	// Whoever is ready to append now joins this round instead of waiting for the next.
 	runtime.Gosched()
+	d.crowd.gather(d.closing)
 	now := time.Now()
 	if d.full.Load() && now.Sub(d.spaceLooked) >= spaceRetry || d.spaceDue.Load() {
 		d.spaceDue.Store(false)
@@ -108,7 +110,11 @@ func (d *Dir) turn() bool {
 		clear(d.stalled)
 		d.stalled = d.stalled[:0]
 	}
-	d.commitAll(logs)
+	if len(logs) > 0 {
+		served := d.crowd.begin()
+		d.commitAll(logs)
+		d.crowd.end(served, time.Since(now))
+	}
 	clear(logs)
 	d.spare = logs[:0]
 	return len(logs) > 0 || more

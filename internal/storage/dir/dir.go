@@ -111,6 +111,7 @@ type Dir struct {
 	// The committer's own; Close takes them over when it has ended.
 	syncer          syncer
 	round           Round
+	crowd           crowd
 	spare           []dirtyLog
 	needy           []bool
 	stalled         []dirtyLog
@@ -213,6 +214,7 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 		d.syncer.width = DefaultSyncs
 	}
 	d.round.dir = d
+	d.crowd = newCrowd(&d.stats)
 	d.mu.logs = map[string]Log{}
 	d.mu.found = map[string]*Found{}
 	return d

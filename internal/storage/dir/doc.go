@@ -3,7 +3,7 @@
 //
 // A log marks itself dirty when something was appended. The committer takes all dirty logs at once, writes what they have (Log.Stage), syncs every file
 // and directory they touched, several at a time, and only then tells each log that what it staged is safe (Log.Settle). While it syncs, appends gather for
-// the next round: group commit without a timer.
+// the next round: group commit. A round waits a moment for those whom the one before it served, where that is likely to be worth it (crowd).
 //
 // The package also keeps what the logs of a node share across directories: the memory for what is appended and not yet written (Memory), and the cap on
 // open files (Handles).
