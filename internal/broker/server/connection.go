@@ -49,7 +49,7 @@ type Conn struct {
 	readerWait atomic.Int64 // the reader waits for memory
 	writerWait atomic.Int64 // the writer does
 	writeSince atomic.Int64 // a write is in the system's hands
-	inLine     atomic.Int64 // a whole request waits for the answers before it
+	inLine     atomic.Int64 // a whole request waits for the answers before it, or an answer for room in the queue
 	held       [purposes]atomic.Int64
 }
 

@@ -24,7 +24,7 @@
 //  5. A frame that is half received, a wait for memory and an idle connection all end by a deadline. A peer that merely does not read is closed only when
 //     memory is short or the connection's idle time has passed.
 //  6. No input closes anything but the connection it came from. A failed accept never ends a listener.
-//  7. A request that waits in line for the answers before it gives its memory up when others need it, and ends with the idle time.
+//  7. A request that waits in line for the answers before it gives its memory up when others need it, and ends when its peer leaves or the idle time is over.
 //  8. After Shutdown returned nil no goroutine of the server runs.
 //
 // A panic in a handler is a broken invariant: it is logged with the request that caused it and ends the process.

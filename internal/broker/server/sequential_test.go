@@ -1,10 +1,14 @@
 package server
 
 import (
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ottla/ottla/internal/metric"
 )
 
 const keyAlone int16 = 21
@@ -93,7 +97,45 @@ func (h *harness) inLine(n int) {
 	})
 }
 
-// TestRequestInLineEndsWithTheIdleTime: nobody reads a connection with a request in line, and so nobody notices that the peer has left.
+// TestRequestInLineEndsWithThePeer: nobody reads a connection with a request in line; that its peer has left is noticed all the same, and what it held is given back.
+func TestRequestInLineEndsWithThePeer(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells without reading that a peer has left")
+	}
+	for name, behind := range map[string]int{"one": 1, "a full queue": queueLimit + 2} {
+		t.Run(name, func(t *testing.T) {
+			h, b := sequentialHarness(t, func(o *Options) { o.FrameTimeout, o.StallTimeout = 100*time.Millisecond, 50*time.Millisecond }) // the watch looks often
+			c, stays := h.dial(), h.dial()
+			for _, c := range []*client{c, stays} {
+				c.request(keyPark, 1, 1, "long")
+				if behind > 1 {
+					for i := range behind {
+						c.request(keyPark, 1, int32(i), "more")
+					}
+				}
+				c.request(keyAlone, 1, 2, "never begun, and longer than the small buffer"+strings.Repeat(" ", 3*ownSize))
+			}
+			h.inLine(2)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			h.eventually("the connection is gone, and the other is not", func() bool { return len(h.server.snapshot()) == 1 })
+			if !b.is() {
+				t.Error("a request was begun on a connection that had ended")
+			}
+			if n := h.metrics.Counter(metric.ConnectionsClosed, "peer").Value(); n != 1 {
+				t.Errorf("%d connections counted as closed by their peers", n)
+			}
+			pending := h.server.budget.used()
+			h.stop()
+			if used := h.server.budget.used(); used != 0 || pending > 2*bulkSize {
+				t.Errorf("%d bytes were reserved, %d are left", pending, used)
+			}
+		})
+	}
+}
+
+// TestRequestInLineEndsWithTheIdleTime: nobody reads a connection with a request in line, and a peer may vanish without a word.
 func TestRequestInLineEndsWithTheIdleTime(t *testing.T) {
 	h, b := sequentialHarness(t, func(o *Options) { o.IdleTimeout = 200 * time.Millisecond })
 	c := h.dial()

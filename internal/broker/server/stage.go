@@ -162,7 +162,9 @@ func (c *Conn) park(p *parked) {
 	}
 	c.unsent.Add(1)
 	c.alone = p.route.Sequential
+	c.inLine.Store(c.server.sinceStart(p.served)) // the queue may be full
 	c.queue.push(p, c.server.metrics.queueFull)
+	c.inLine.Store(0)
 }
 
 // makeBody runs an answer's Body with the memory that it asks for. A connection that has ended gets none; its bodies are about to be dropped.

@@ -41,6 +41,8 @@ func (s *Server) watch() {
 			for _, c := range connections {
 				if why := c.overdue(s.sinceStart(now)); why != open {
 					c.expire(why)
+				} else if c.unread(s.sinceStart(now)) && peerLeft(c.socket) {
+					c.drain(closedByPeer)
 				}
 			}
 			short := false
@@ -68,7 +70,7 @@ func (c *Conn) overdue(now int64) reason {
 	quiet := now - max(read, write)
 	if writing != 0 {
 		quiet = now - writing // what was parked for hours and leaves now is not idle
-	} else if unsent > 0 && c.inLine.Load() == 0 { // with a request in line nobody reads, and so nobody notices that the peer has left
+	} else if unsent > 0 && c.inLine.Load() == 0 { // with a request in line nobody reads, and not everywhere can it be told otherwise that the peer has left
 		quiet = 0
 	}
 	switch {
@@ -85,6 +87,12 @@ func (c *Conn) overdue(now int64) reason {
 		return closedIdle
 	}
 	return open
+}
+
+// unread tells whether nobody has been reading the connection for a while, because the reader waits for what others do, and so nobody would notice that the peer has left.
+func (c *Conn) unread(now int64) bool {
+	since := max(c.inLine.Load(), c.readerWait.Load())
+	return since != 0 && time.Duration(now-since) > c.server.options.StallTimeout
 }
 
 // expire closes a connection for a missed deadline. That it was idle is nothing to talk about.
