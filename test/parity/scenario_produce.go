@@ -73,6 +73,57 @@ func acksZero(s *side, id [16]byte) {
 	probe("acks 0, corrupt", produceRequest("produce-a", id, 0, bad))
 }
 
+// produceTwice names one partition several times in a request, and asks afterwards how much was appended.
+func produceTwice(s *side) {
+	id := s.mustCreate("twice-a", 3)
+	of := func(n int) []byte {
+		records := make([]record, n)
+		for i := range records {
+			records[i] = rec("k", "v")
+		}
+		return newBatch(records...).seal()
+	}
+	corrupt := of(1)
+	corrupt[20] ^= 1
+	type part struct {
+		partition int32
+		records   []byte
+	}
+	ask := func(step string, acks int16, topics ...[]part) {
+		s.each(step, 0, func(v int16) kmsg.Request {
+			req := produceRequest("twice-a", id, acks)
+			t := req.Topics[0]
+			req.Topics = nil
+			for _, parts := range topics {
+				t.Partitions = nil
+				for _, p := range parts {
+					one := kmsg.NewProduceRequestTopicPartition()
+					one.Partition, one.Records = p.partition, p.records
+					t.Partitions = append(t.Partitions, one)
+				}
+				req.Topics = append(req.Topics, t)
+			}
+			return req
+		})
+		req := kmsg.NewPtrListOffsetsRequest()
+		req.ReplicaID = -1
+		for i := range int32(3) {
+			t := listTopic("twice-a", -1)
+			t.Partitions[0].Partition = i
+			req.Topics = append(req.Topics, t)
+		}
+		s.at(4, step+", the end", req)
+	}
+	ask("partition", -1, []part{{0, of(1)}, {0, of(2)}})
+	ask("partition, acks 1", 1, []part{{0, of(1)}, {0, of(2)}})
+	ask("partition, the larger first", -1, []part{{0, of(3)}, {0, of(1)}})
+	ask("partition, between others", -1, []part{{1, of(1)}, {0, of(1)}, {2, of(3)}, {1, of(2)}})
+	ask("topic", -1, []part{{0, of(1)}}, []part{{0, of(2)}})
+	ask("topic, other partitions", -1, []part{{0, of(1)}, {1, of(1)}}, []part{{2, of(2)}, {0, of(2)}})
+	ask("corrupt first", -1, []part{{0, corrupt}, {0, of(1)}})
+	ask("corrupt last", -1, []part{{0, of(1)}, {0, corrupt}})
+}
+
 func produceBatches(s *side) {
 	s.mustCreate("batches-small", 1, "max.message.bytes", "200")
 	var id [16]byte

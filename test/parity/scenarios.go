@@ -21,6 +21,7 @@ var scenarios = []scenario{
 	{"describe-topic-partitions", describeTopicPartitions},
 	{"produce", produce},
 	{"produce-batches", produceBatches},
+	{"produce-twice", produceTwice},
 	{"produce-timestamps", produceTimestamps},
 	{"produce-compacted", produceCompacted},
 	{"produce-idempotent", produceIdempotent},

@@ -30,6 +30,10 @@ type produced struct {
 	ctx     context.Context
 	body    []byte
 
+	topics []*partition.Topic            // of the request; nil where there is none
+	named  []bool                        // for resolve
+	seen   map[*partition.Topic]struct{} // for resolve
+
 	// Made once: a method value is an allocation.
 	waiting   func(stop <-chan struct{})
 	ready     func() bool
@@ -37,7 +41,7 @@ type produced struct {
 }
 
 var producedPool = sync.Pool{New: func() any {
-	p := new(produced)
+	p := &produced{seen: map[*partition.Topic]struct{}{}}
 	p.waiting, p.finishing = p.wait, p.finish
 	p.ready = func() bool { return p.ticket.Ready() }
 	return p
@@ -53,6 +57,8 @@ func (p *produced) release() {
 		p.spare = p.ticket
 	}
 	p.ticket, p.conn = nil, nil
+	clear(p.topics)
+	clear(p.seen)
 	if cap(p.body) > keptBody {
 		p.body = nil
 	}
@@ -69,6 +75,7 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 		p.release()
 		return server.Answer{None: true, Close: true}
 	}
+	p.resolve(b.Partitions)
 	acks := p.req.Acks
 	slots := 0
 	for i := range p.req.Topics {
@@ -110,12 +117,9 @@ func (b *Broker) appendAll(p *produced, clientID string) (failed bool) {
 		if len(t.Partitions) == 0 {
 			continue
 		}
-		var topic *partition.Topic
-		unknown := model.UnknownTopicOrPartition
+		topic, unknown := p.topics[i], model.UnknownTopicOrPartition
 		if p.version >= 13 {
-			topic, unknown = b.Partitions.TopicByID(t.ID), model.UnknownTopicID
-		} else {
-			topic = b.Partitions.TopicBytes(t.Name)
+			unknown = model.UnknownTopicID
 		}
 		out := p.resp.AddTopic("", t.ID)
 		if topic != nil {
