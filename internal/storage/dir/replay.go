@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
@@ -21,7 +22,7 @@ func (d *Dir) replay() (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := replayer{dir: d, file: f, open: map[string]vfs.File{}}
+	p := replayer{dir: d, file: f, open: map[target]*patched{}}
 	j, err := p.run()
 	if err = errors.Join(err, p.close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", name, err), f.Close())
@@ -34,12 +35,28 @@ type replayer struct {
 	dir    *Dir
 	file   vfs.File
 	header journalHeader
-	open   map[string]vfs.File
+	open   map[target]*patched
 	writes int
 	strays []stray
 	whole  []byte // of one frame
 	have   []byte // what a segment has where a frame has something for it
 }
+
+// target is a segment that the journal has bytes of.
+type target struct {
+	log  string
+	base int64
+}
+
+// patched is a segment to which the journal is applied. What follows on what came before gathers, so that a file that got a thousand small batches is read and compared once.
+type patched struct {
+	file vfs.File // nil when it was deleted since
+	at   int64    // of what gathered
+	data []byte
+}
+
+// gatherBytes bounds what gathers of one file.
+const gatherBytes = 16 << 10
 
 // room returns n bytes of a buffer that is used again.
 func room(buf *[]byte, n int64) []byte {
@@ -104,19 +121,21 @@ func (p *replayer) run() (*journal, error) {
 		chains[0], chains[1] = chains[1], chains[0]
 	}
 	oldest, next := newest.last().oldest, newest.last().sequence+1
+	began := time.Now()
 	if err := p.apply(chains, oldest); err != nil {
 		return nil, err
 	}
 	j := newJournal(p.dir, p.file, p.header, next)
 	j.current, j.at, j.onDisk = newest.half, newest.end, oldest
-	if p.writes > 0 {
-		p.dir.logger.Info("journal applied", "directory", p.dir.path, "writes", p.writes, "files", len(p.open))
-	}
+	applied := time.Now()
 	if oldest == newest.last().sequence && newest.last().count == 0 {
 		return j, nil // it says already that nothing is needed
 	}
 	if err := p.sync(); err != nil {
 		return nil, err
+	}
+	if p.writes > 0 {
+		p.dir.logger.Info("journal applied", "directory", p.dir.path, "writes", p.writes, "files", len(p.open), "seconds", applied.Sub(began).Seconds(), "sync_seconds", time.Since(applied).Seconds())
 	}
 	return j, j.retire()
 }
@@ -228,40 +247,74 @@ func (p *replayer) apply(chains []chain, oldest uint64) error {
 			at += f.padded()
 		}
 	}
-	return nil
+	return p.finish()
 }
 
-// write repeats one write, if its segment is still there. Bytes that are there already are left: they only need a sync.
+// write repeats one write, if its segment is still there.
 func (p *replayer) write(w journaled) error {
-	name := filepath.Join(p.dir.path, w.log, fmt.Sprintf("%020d.log", w.base))
-	if _, _, ok := splitName(w.log); !ok {
-		return fmt.Errorf("%w: %q is no log", errFrame, w.log)
-	}
-	f, ok := p.open[name]
+	x, ok := p.open[target{w.log, w.base}]
 	if !ok {
-		var err error
-		f, err = p.dir.fs.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			f = nil // deleted since
-		} else if err != nil {
+		if _, _, ok := splitName(w.log); !ok {
+			return fmt.Errorf("%w: %q is no log", errFrame, w.log)
+		}
+		f, err := p.dir.fs.Open(filepath.Join(p.dir.path, w.log, fmt.Sprintf("%020d.log", w.base)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		p.open[name] = f
+		if err != nil {
+			f = nil
+		}
+		x = &patched{file: f}
+		p.open[target{w.log, w.base}] = x
 	}
-	if f == nil {
+	if x.file == nil {
 		return nil
 	}
 	p.writes++
-	have := room(&p.have, int64(len(w.data)))
-	n, err := f.ReadAt(have, w.at)
+	if w.at == x.at+int64(len(x.data)) && len(x.data)+len(w.data) <= gatherBytes {
+		x.data = append(x.data, w.data...)
+		return nil
+	}
+	if err := p.patch(x.file, x.data, x.at); err != nil {
+		return err
+	}
+	x.at, x.data = w.at, x.data[:0]
+	if len(w.data) <= gatherBytes {
+		x.data = append(x.data, w.data...)
+		return nil
+	}
+	x.at += int64(len(w.data))
+	return p.patch(x.file, w.data, w.at)
+}
+
+// patch brings bytes to a file. Those that are there already are left: they only need a sync.
+func (p *replayer) patch(f vfs.File, data []byte, at int64) error {
+	if len(data) == 0 {
+		return nil
+	}
+	have := room(&p.have, int64(len(data)))
+	n, err := f.ReadAt(have, at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if n == len(have) && bytes.Equal(have, w.data) {
+	if n == len(have) && bytes.Equal(have, data) {
 		return nil
 	}
-	_, err = f.WriteAt(w.data, w.at)
+	_, err = f.WriteAt(data, at)
 	return err
+}
+
+// finish brings what still gathers to its files.
+func (p *replayer) finish() error {
+	for _, x := range p.open {
+		if x.file != nil {
+			if err := p.patch(x.file, x.data, x.at); err != nil {
+				return err
+			}
+			x.data = nil
+		}
+	}
+	return nil
 }
 
 // replaySyncs is how many files are synced at the same time while nobody else wants the disk.
@@ -269,9 +322,9 @@ const replaySyncs = 16
 
 func (p *replayer) sync() error {
 	files := make([]syncFile, 0, len(p.open))
-	for _, f := range p.open {
-		if f != nil {
-			files = append(files, syncFile{file: f})
+	for _, x := range p.open {
+		if x.file != nil {
+			files = append(files, syncFile{file: x.file})
 		}
 	}
 	return (&syncer{p.dir, max(replaySyncs, p.dir.syncer.width)}).files(files)
@@ -279,9 +332,9 @@ func (p *replayer) sync() error {
 
 func (p *replayer) close() error {
 	var err error
-	for _, f := range p.open {
-		if f != nil {
-			err = errors.Join(err, f.Close())
+	for _, x := range p.open {
+		if x.file != nil {
+			err = errors.Join(err, x.file.Close())
 		}
 	}
 	return err
