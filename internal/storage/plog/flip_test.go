@@ -216,3 +216,38 @@ func flipped(image *vfs.Mem, want []batch.Batch) (noticed bool, err error) {
 	}
 	return false, nil
 }
+
+// TestFlippedBitInASegmentsLastBatch: without a manifest the last batch of a sealed segment tells where that ends. When it tells another offset it is damaged, and nothing else is: the log goes on
+// behind it.
+func TestFlippedBitInASegmentsLastBatch(t *testing.T) {
+	mem, want := keptByAKill(t)
+	if err := mem.Remove(filepath.Join(testDir, dir.ManifestFile)); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(testDir, testName, fileName(0, logSuffix))
+	data, err := vfs.ReadSmall(mem, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last batch.Batch
+	for rest := data; len(rest) > 0; {
+		if last, rest, err = batch.Next(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const lastOffsetDelta = 23
+	flipBit(t, mem, name, int64(len(data)-len(last)+lastOffsetDelta+2)*8)
+	x := openOn(t, mem, dir.Options{}, testConfig())
+	if x.Err() != nil || x.EndOffset() != want[len(want)-1].NextOffset() {
+		t.Fatalf("the log ends at %d: %v", x.EndOffset(), x.Err())
+	}
+	for _, b := range want {
+		s, err := x.Read(b.BaseOffset(), b.NextOffset(), 1<<20, true)
+		if damaged := b.BaseOffset() == last.BaseOffset(); damaged != errors.Is(err, model.CorruptMessage) || !damaged && err != nil {
+			t.Errorf("offset %d: %v", b.BaseOffset(), err)
+		}
+		if err == nil {
+			s.Close()
+		}
+	}
+}

@@ -70,6 +70,9 @@ func (l *Log) missingEnd(s *segment, size, offset, segmentEnd int64) int64 {
 	_, err := l.sound(offset, offset)
 	if err == nil {
 		err = l.rotten(s, size, offset, "the segment ends there")
+		if _, found := l.sound(offset, offset); found != nil { // the survey found what took the offset before the end
+			err = found
+		}
 	}
 	if rot, ok := asRot(err); ok && rot.marked && rot.Segment == s.base {
 		return rot.From
