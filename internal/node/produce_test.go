@@ -135,6 +135,24 @@ func TestProduceTransactionalIsRefusedForGood(t *testing.T) {
 	if p.ErrorMessage == nil || !strings.Contains(*p.ErrorMessage, "transactional.id") {
 		t.Errorf("the message does not say what to do: %v", p.ErrorMessage)
 	}
+	for version := range int16(7) { // librdkafka asks by version 2, and gives up for one code only
+		find := kmsg.NewPtrFindCoordinatorRequest()
+		find.CoordinatorKey, find.CoordinatorKeys, find.CoordinatorType = "tx", []string{"tx"}, 1
+		resp := request[*kmsg.FindCoordinatorResponse](t, c, version, find)
+		refused, message, want := resp.ErrorCode, resp.ErrorMessage, model.InvalidRequest
+		if version >= 4 {
+			refused, message = resp.Coordinators[0].ErrorCode, resp.Coordinators[0].ErrorMessage
+		}
+		if version <= 2 {
+			want = model.TransactionalIDAuthorizationFailed
+		}
+		if version >= 1 { // version 0 knows groups only
+			code(t, "FindCoordinator of a transaction", refused, want)
+			if message == nil || !strings.Contains(*message, "transactional.id") {
+				t.Errorf("version %d: the message does not say what to do: %v", version, message)
+			}
+		}
+	}
 	for _, version := range []int16{0, 5} {
 		init := kmsg.NewPtrInitProducerIDRequest()
 		init.TransactionalID, init.TransactionTimeoutMillis = new("tx"), 60_000

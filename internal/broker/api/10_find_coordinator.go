@@ -25,7 +25,7 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 		keys = []string{req.CoordinatorKey}
 	}
 	conn, asked := r.Conn, refusalsOf(r)
-	refusal, why := coordinatorRefusal(req.CoordinatorType)
+	refusal, why := coordinatorRefusal(req.CoordinatorType, req.Version)
 	return later(resp, func(stop <-chan struct{}) {
 		code, message := refusal, why
 		if code == model.None && len(keys) > 0 {
@@ -52,11 +52,16 @@ func (b *Broker) findCoordinator(r *server.Request, req *kmsg.FindCoordinatorReq
 	})
 }
 
-func coordinatorRefusal(keyType int8) (model.ErrorCode, string) {
+// coordinatorRefusal is an answer on which clients give up and show the message. librdkafka takes none for final but that it is not allowed to, and is the one that
+// asks by version 2; on that code, which they trust more than its message, Java clients would say that an ACL is missing.
+func coordinatorRefusal(keyType int8, version int16) (model.ErrorCode, string) {
 	switch keyType {
 	case coordinatorOfGroup:
 		return model.None, ""
 	case coordinatorOfTransaction:
+		if version <= 2 {
+			return model.TransactionalIDAuthorizationFailed, noTransactions
+		}
 		return model.InvalidRequest, noTransactions
 	case coordinatorOfShare:
 		return model.InvalidRequest, "this node does not serve share groups yet: use a consumer group"
