@@ -260,12 +260,22 @@ func (s *shell) configUnsetCommand() *cobra.Command {
 	return c
 }
 
+// checkedConfig is what a dry run found out; what was refused is an error instead.
+type checkedConfig struct {
+	Entity   string `json:"entity"`
+	Accepted bool   `json:"accepted"`
+	Changed  bool   `json:"changed"`
+}
+
 // alterConfigs changes settings and shows what they are afterwards.
 func (s *shell) alterConfigs(ctx context.Context, c *cluster, e entity, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig, dryRun bool) error {
 	if err := c.alterEntity(ctx, e, changes, dryRun); err != nil {
 		return err
 	}
 	if dryRun {
+		if s.output == jsonOutput {
+			return writeJSON(s.out, checkedConfig{Entity: e.String(), Accepted: true})
+		}
 		s.notef("%s would accept that; nothing was changed.", e)
 		return nil
 	}

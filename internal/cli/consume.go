@@ -163,9 +163,16 @@ func (s *shell) prepare(ctx context.Context, topics []string, f *consumeFlags) (
 	if err != nil {
 		return nil, asking.explain(ctx, err)
 	}
-	if !f.follow {
-		if run.ends, err = asking.trackEnds(ctx, partitions, f); err != nil {
+	if named := f.group == "" && f.position.anchor == atOffset; named || !f.follow {
+		spans, err := f.spans(ctx, asking.admin, partitions)
+		if err != nil {
 			return nil, asking.explain(ctx, err)
+		}
+		if named {
+			s.tellOutside(spans, f.position.offset)
+		}
+		if !f.follow {
+			run.ends = f.trackEnds(spans)
 		}
 	}
 	options := []kgo.Opt{kgo.ConsumeStartOffset(f.position.kgoOffset()), kgo.ConsumeResetOffset(f.position.kgoOffset()), kgo.KeepControlRecords()}
@@ -384,11 +391,7 @@ func (p position) begin(start, end, timed int64) int64 {
 }
 
 // trackEnds notes where partitions end, and where consuming them begins.
-func (c *cluster) trackEnds(ctx context.Context, partitions map[string][]int32, f *consumeFlags) (*endTracker, error) {
-	spans, err := f.spans(ctx, c.admin, partitions)
-	if err != nil {
-		return nil, err
-	}
+func (f *consumeFlags) trackEnds(spans map[partitionKey]span) *endTracker {
 	t := newEndTracker()
 	for key, at := range spans {
 		t.add(key.topic, key.partition, at.begin, at.end)
@@ -396,5 +399,5 @@ func (c *cluster) trackEnds(ctx context.Context, partitions map[string][]int32, 
 	if f.group == "" {
 		t.assignAll()
 	}
-	return t, nil
+	return t
 }

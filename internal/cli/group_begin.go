@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -48,6 +50,31 @@ func (f *consumeFlags) spans(ctx context.Context, admin *kadm.Client, partitions
 		}
 	}
 	return out, nil
+}
+
+// mostOutside is of how many partitions it is told that they do not have an offset.
+const mostOutside = 8
+
+// tellOutside says which partitions do not have the offset that reading is to begin at, and where it begins there instead.
+func (s *shell) tellOutside(spans map[partitionKey]span, offset int64) {
+	var outside []partitionKey
+	for key, at := range spans {
+		if at.begin != offset {
+			outside = append(outside, key)
+		}
+	}
+	slices.SortFunc(outside, func(a, b partitionKey) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition)) })
+	for _, key := range outside[:min(len(outside), mostOutside)] {
+		at := spans[key]
+		has := fmt.Sprintf("has the offsets %d to %d", at.start, at.end-1)
+		if at.start == at.end {
+			has = fmt.Sprintf("is empty at offset %d", at.end)
+		}
+		s.notef("%s-%d %s, not %d: reading begins at %d.", key.topic, key.partition, has, offset, at.begin)
+	}
+	if more := len(outside) - mostOutside; more > 0 {
+		s.notef("So it is with %s more.", count(more, "partition"))
+	}
 }
 
 // uncommitted are the partitions without a committed offset: for those the client passes its start offset on as it is.

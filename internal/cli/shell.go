@@ -64,7 +64,7 @@ Exit codes: 0 done, 1 failed, 2 the command line was not understood, 130 interru
 	root.SetHelpCommand(helpCommand())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkFlags() }
 	s.asNode(root, noFile)
-	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), s.logCommand(), s.completionCommand(), s.versionCommand())
+	root.AddCommand(s.serveCommand(), s.topicCommand(), s.groupCommand(), s.produceCommand(), s.consumeCommand(), s.configCommand(), s.clusterCommand(), offline(s.logCommand()), offline(s.completionCommand()), offline(s.versionCommand()))
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{tableOutput, jsonOutput}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("bootstrap-server", cobra.NoFileCompletions))
 	completeNoFiles(root)
@@ -101,6 +101,20 @@ func lookupEnvironment(environ []string, name string) string {
 func family(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: noArguments, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(verbs...)
+	return c
+}
+
+// offline keeps the help of a command that asks no brokers from offering what is about them.
+func offline(c *cobra.Command) *cobra.Command {
+	help := c.HelpFunc()
+	c.SetHelpFunc(func(c *cobra.Command, args []string) {
+		for _, name := range []string{"bootstrap-server", "timeout"} {
+			f := c.InheritedFlags().Lookup(name)
+			f.Hidden = true
+			defer func() { f.Hidden = false }()
+		}
+		help(c, args)
+	})
 	return c
 }
 
