@@ -315,7 +315,13 @@ func FuzzListeners(f *testing.F) {
 	f.Add("PLAINTEXT://:9092", "PLAINTEXT:PLAINTEXT")
 	f.Add("A://[::1]:1,B://h:0", "A:PLAINTEXT,B:SSL")
 	f.Fuzz(func(t *testing.T, listeners, protocols string) {
-		s, err := Load(Options{Hostname: func() (string, error) { return "h", nil }}, []Setting{{"listeners", listeners, "f"}, {"listener.security.protocol.map", protocols, "f"}})
+		var s *Static
+		var err error
+		limit := cost.Parsing(len(listeners) + len(protocols))
+		limit.Bytes += 1 << 20 // of all other settings
+		cost.Within(t, limit, func() {
+			s, err = Load(Options{Hostname: func() (string, error) { return "h", nil }}, []Setting{{"listeners", listeners, "f"}, {"listener.security.protocol.map", protocols, "f"}})
+		})
 		if err != nil {
 			return
 		}

@@ -247,11 +247,14 @@ func FuzzVarint(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 11))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		want, n := binary.Varint(p)
-		got, next := varlong(p, 0)
+		var got int64
+		var next int
+		cost.Within(t, cost.Parsing(len(p)), func() { got, next = varlong(p, 0) })
 		if (n > 0) != (next > 0) || n > 0 && (got != want || next != n) {
 			t.Fatalf("varlong gives %d, %d; encoding/binary %d, %d", got, next, want, n)
 		}
-		small, next := varint(p, 0)
+		var small int32
+		cost.Within(t, cost.Parsing(len(p)), func() { small, next = varint(p, 0) })
 		fits := n > 0 && n <= 5 && want == int64(int32(want))
 		if fits != (next > 0) || fits && (int64(small) != want || next != n) {
 			t.Fatalf("varint gives %d, %d; encoding/binary %d, %d", small, next, want, n)

@@ -227,12 +227,16 @@ func FuzzMarker(f *testing.F) {
 		if err := mem.MkdirAll(testPath); err != nil {
 			t.Fatal(err)
 		}
-		if err := replace(mem, testPath, file{cleanFile, data}); err != nil {
-			t.Fatal(err)
-		}
-		if clean, _, err := takeMarker(mem, testPath, false); !clean || err != nil {
-			t.Fatalf("clean %v, %v", clean, err)
-		}
+		limit := cost.Parsing(len(data))
+		limit.Bytes += 3 * len(data) // of the file system in memory
+		cost.Within(t, limit, func() {
+			if err := replace(mem, testPath, file{cleanFile, data}); err != nil {
+				t.Fatal(err)
+			}
+			if clean, _, err := takeMarker(mem, testPath, false); !clean || err != nil {
+				t.Fatalf("clean %v, %v", clean, err)
+			}
+		})
 		if clean, epoch, err := takeMarker(mem.Crash(vfs.LoseUnsynced), testPath, false); clean || epoch != NoBrokerEpoch || err != nil {
 			t.Fatalf("the marker is still there: %v %d %v", clean, epoch, err)
 		}

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -187,37 +189,45 @@ func FuzzIndexFiles(f *testing.F) {
 	f.Add(index, times)
 	f.Add(make([]byte, len(index)), make([]byte, len(times)))
 	f.Fuzz(func(t *testing.T, index, times []byte) {
-		image := mem.Crash(vfs.KeepUnsynced)
-		for name, data := range map[string][]byte{fileName(0, indexSuffix): index, fileName(0, timeIndexSuffix): times} {
-			file, err := image.Open(filepath.Join(testDir, testName, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := file.Truncate(0); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := file.WriteAt(data, 0); err != nil {
-				t.Fatal(err)
-			}
-			if err := file.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		x := openOn(t, image, dir.Options{}, testConfig())
-		got, err := x.all(0, x.EndOffset(), 900)
-		if err == nil {
-			err = sameBatches(want, got)
-		}
-		if err == nil {
-			err = x.wellFormed()
-		}
+		limit := cost.Parsing(len(index) + len(times))
+		limit.Bytes += 8 << 20 // of opening a directory and reading the log
+		limit.Time += 200 * time.Millisecond
+		cost.Within(t, limit, func() { readBesideIndexes(t, mem.Crash(vfs.KeepUnsynced), index, times, want) })
+	})
+}
+
+// readBesideIndexes replaces the first segment's index files and reads the log.
+func readBesideIndexes(t *testing.T, image *vfs.Mem, index, times []byte, want []batch.Batch) {
+	t.Helper()
+	for name, data := range map[string][]byte{fileName(0, indexSuffix): index, fileName(0, timeIndexSuffix): times} {
+		file, err := image.Open(filepath.Join(testDir, testName, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := x.d.Abandon(); err != nil {
+		if err := file.Truncate(0); err != nil {
 			t.Fatal(err)
 		}
-	})
+		if _, err := file.WriteAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := openOn(t, image, dir.Options{}, testConfig())
+	got, err := x.all(0, x.EndOffset(), 900)
+	if err == nil {
+		err = sameBatches(want, got)
+	}
+	if err == nil {
+		err = x.wellFormed()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.d.Abandon(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // FuzzSurvey: whatever a segment's file holds, a survey ends, and what it tells are ranges of the file in order, between which the batches are sound.
