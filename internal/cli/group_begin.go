@@ -63,7 +63,9 @@ func (s *shell) tellOutside(spans map[partitionKey]span, offset int64) {
 			outside = append(outside, key)
 		}
 	}
-	slices.SortFunc(outside, func(a, b partitionKey) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition)) })
+	slices.SortFunc(outside, func(a, b partitionKey) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
 	for _, key := range outside[:min(len(outside), mostOutside)] {
 		at := spans[key]
 		has := fmt.Sprintf("has the offsets %d to %d", at.start, at.end-1)
