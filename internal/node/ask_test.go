@@ -26,6 +26,15 @@ func opened(t *testing.T, overrides ...string) *Node {
 // openWith is open with options of the test's own.
 func openWith(t *testing.T, path string, o Options, overrides ...string) *Node {
 	t.Helper()
+	n, err := tryOpenWith(t, path, o, overrides...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func tryOpenWith(t *testing.T, path string, o Options, overrides ...string) (*Node, error) {
+	t.Helper()
 	settings, err := config.ParseOverrides(append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + path, "ottla.admin.listener=127.0.0.1:0", "group.initial.rebalance.delay.ms=0"}, overrides...))
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +45,7 @@ func openWith(t *testing.T, path string, o Options, overrides ...string) *Node {
 	if o.Loggers == nil {
 		o.Loggers = NewLoggers(testWriter(t), slog.LevelWarn)
 	}
-	n, err := Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return Open(t.Context(), o)
 }
 
 // openFaulty starts a node whose file system does what it is told, and a connection to it.

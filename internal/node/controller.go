@@ -15,6 +15,7 @@ import (
 	"github.com/ottla/ottla/internal/cluster/shard"
 	"github.com/ottla/ottla/internal/config"
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/machine"
 	"github.com/ottla/ottla/internal/machine/meta"
 	"github.com/ottla/ottla/internal/storage/plog"
 )
@@ -67,6 +68,33 @@ func (n *Node) startController(ctx context.Context) error {
 	}
 }
 
+// refuseLevel refuses a cluster whose metadata.version this release cannot work with, before anything of it is changed. What cannot be read yet, such as the end of a log that is only in the
+// journal, is judged once the log is open.
+func (n *Node) refuseLevel() error {
+	level := int16(0)
+	err := quorum.Peek(n.fs, filepath.Join(n.static.Broker.MetadataLogDir, metadataPartition), meta.MetadataVersion, func(r machine.Record) error {
+		if set := meta.LevelIn(r); set != 0 {
+			level = set
+		}
+		return nil
+	})
+	if err != nil || level == 0 {
+		return nil //nolint:nilerr // who opens the directory says what is wrong with it
+	}
+	if err := checkLevel(level); err != nil {
+		return fmt.Errorf("log directory %s: %w; nothing in it was changed", n.static.Broker.MetadataLogDir, err)
+	}
+	return nil
+}
+
+func checkLevel(level int16) error {
+	if level < meta.LowestMetadataVersion || level > meta.MetadataVersion44 {
+		return fmt.Errorf("the cluster's metadata.version is %d, and this release works with %d (3.3-IV3) to %d (4.4-IV2): bring it there with kafka-features upgrade or downgrade of the Apache Kafka that the directory comes from, stop that, and start again",
+			level, meta.LowestMetadataVersion, meta.MetadataVersion44)
+	}
+	return nil
+}
+
 func (n *Node) voterEndpoints() []quorum.Endpoint {
 	var out []quorum.Endpoint
 	for _, e := range n.endpoints(n.static.Broker.AdvertisedControllers) {
@@ -105,9 +133,8 @@ func (n *Node) register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin the cluster's metadata: %w", err)
 	}
-	if level := n.image.Load().Level(); level < meta.LowestMetadataVersion || level > meta.MetadataVersion44 {
-		return fmt.Errorf("the cluster's metadata.version is %d, and this release works with %d (3.3-IV3) to %d (4.4-IV2): bring it there with kafka-features upgrade or downgrade of the Apache Kafka that the directory comes from, stop that, and start again",
-			level, meta.LowestMetadataVersion, meta.MetadataVersion44)
+	if err := checkLevel(n.image.Load().Level()); err != nil {
+		return err
 	}
 	n.recovering.Store(true)
 	if err := n.openLogs(n.image.Load()); err != nil {

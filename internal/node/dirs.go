@@ -35,6 +35,9 @@ func absolute(static *config.Static) (*config.Static, error) {
 
 // openDirs locks and opens every log directory. All of them belong to one cluster; a fresh one joins it, and the first ever names it.
 func (n *Node) openDirs() error {
+	if err := n.refuseLevel(); err != nil {
+		return err
+	}
 	n.memory, n.handles = dir.NewMemory(n.static.Broker.LogMemoryBytes), dir.NewHandles(n.logFiles(0))
 	for _, path := range n.static.Broker.LogDirs {
 		known, err := dir.ReadMeta(n.fs, path)

@@ -40,7 +40,7 @@ func (m *Machine) bootstrap(recs *records, in Bootstrap) BootstrapReply {
 	if len(features) == 0 {
 		features = []FeatureLevel{{MetadataVersion, MetadataVersion44}}
 	}
-	level := levelIn(in.Records)
+	level := LevelIn(in.Records...)
 	if len(in.Records) > 0 {
 		features = nil
 	}

@@ -58,8 +58,8 @@ func (i *Image) RegistersControllers() bool { return i.Level() >= controllersLev
 // versions are those at the level in force.
 func (m *Machine) versions() versions { return versionsAt(m.ahead.image.Level()) }
 
-// levelIn is the metadata.version that records set, 0 when they set none.
-func levelIn(records []machine.Record) (level int16) {
+// LevelIn is the metadata.version that records set, 0 when they set none.
+func LevelIn(records ...machine.Record) (level int16) {
 	for _, r := range records {
 		if m, _, err := record.Decode(r.Value); err == nil {
 			if f, ok := m.(*record.FeatureLevelRecord); ok && f.Name == MetadataVersion {
