@@ -62,7 +62,7 @@ func TestRefusedLevelChangesNothing(t *testing.T) {
 	}
 	for name, put := range map[string]func(path string) error{
 		"the log with several": appended(20, 40, 34),
-		"too old":                            appended(6),
+		"too old":              appended(6),
 		"a compressed snapshot": func(path string) error {
 			return os.WriteFile(filepath.Join(path, metadataPartition, fmt.Sprintf("%020d-%010d.checkpoint", 1<<30, 7)), levelBatch(40, 0, batch.Zstd), 0o640)
 		},
