@@ -189,38 +189,24 @@ func (d *Dir) endRound() {
 	}
 }
 
+// plan is what a round knows of a log before it stages.
+type plan struct {
+	needs Needs
+	err   error // why the log is left to a later round
+}
+
 // stage lets every log write. Logs that find no space keep what they have for later; the others go on.
 func (d *Dir) stage(r *Round, logs []dirtyLog) error {
-	var needs Needs
-	retire := false
-	d.needy = d.needy[:0]
-	for _, l := range logs {
-		l.member.dirty.Store(false) // before Stage looks: what is appended from here on makes it dirty again
-		n := l.Prepare()
-		retire = retire || n&NeedJournal != 0 && d.journal != nil && d.journal.mayHave(l.member)
-		n &^= NeedJournal
-		needs |= n
-		d.needy = append(d.needy, n != 0)
+	if err := d.prepare(r, logs); err != nil {
+		return err
 	}
-	if retire && d.mutants&KeepJournal == 0 {
-		if err := d.journal.retire(); err != nil {
-			return err
-		}
-	}
-	var unprepared error
-	if needs != 0 {
-		unprepared = d.checkpoint(r, needs)
-		if err := d.Err(); err != nil {
-			return err
-		}
-	}
-	if err := d.begin(r, logs, unprepared == nil); err != nil {
+	if err := d.begin(r, logs); err != nil {
 		return err
 	}
 	defer func() { r.member = nil }()
 	for i, l := range logs {
-		err := unprepared
-		if !d.needy[i] || err == nil {
+		err := d.plans[i].err
+		if err == nil {
 			r.member = l.member
 			err = l.Stage(r)
 		}
@@ -235,11 +221,69 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 	return nil
 }
 
+// prepare has everything on disk that must be there before the logs change their files, in this order: what they were found with, what the journal holds of them, the checkpoint.
+func (d *Dir) prepare(r *Round, logs []dirtyLog) error {
+	d.plans = d.plans[:0]
+	for _, l := range logs {
+		l.member.dirty.Store(false) // before Stage looks: what is appended from here on makes it dirty again
+		d.plans = append(d.plans, plan{needs: l.Prepare()})
+	}
+	if err := d.prove(r, logs); err != nil {
+		return err
+	}
+	var needs Needs
+	retire := false
+	for i, l := range logs {
+		if x := &d.plans[i]; x.err == nil {
+			retire = retire || x.needs&NeedJournal != 0 && d.journal != nil && d.journal.mayHave(l.member)
+			x.needs &^= NeedJournal | NeedProof
+			needs |= x.needs
+		}
+	}
+	if retire && d.mutants&KeepJournal == 0 {
+		if err := d.journal.retire(); err != nil {
+			return err
+		}
+	}
+	if needs == 0 {
+		return nil
+	}
+	err := d.checkpoint(r, needs)
+	if err := d.Err(); err != nil {
+		return err
+	}
+	for i := range d.plans {
+		if x := &d.plans[i]; x.err == nil && x.needs != 0 {
+			x.err = err
+		}
+	}
+	return nil
+}
+
+// prove has the logs that were found after a crash sync what was found, several at a time.
+func (d *Dir) prove(r *Round, logs []dirtyLog) error {
+	d.doubtful = d.doubtful[:0]
+	for i := range logs {
+		if d.plans[i].needs&NeedProof != 0 {
+			d.doubtful = append(d.doubtful, i)
+		}
+	}
+	return d.syncer.each(len(d.doubtful), func(n int) error {
+		i := d.doubtful[n]
+		err := logs[i].Prove(r)
+		if err != nil && !NoSpace(err) {
+			return fmt.Errorf("log %s: %w", logs[i].Name(), err)
+		}
+		d.plans[i].err = err
+		return nil
+	})
+}
+
 // begin has new logs make their identities, which are synced together. Those that need something on disk before do not, when it is not there: a log that takes the name of a deleted one
 // would be taken for that one by the next start.
-func (d *Dir) begin(r *Round, logs []dirtyLog, prepared bool) error {
+func (d *Dir) begin(r *Round, logs []dirtyLog) error {
 	for i, l := range logs {
-		if d.needy[i] && !prepared {
+		if d.plans[i].err != nil {
 			continue
 		}
 		if err := l.Begin(r); err != nil && !NoSpace(err) {

@@ -71,6 +71,7 @@ type Dir struct {
 	minFree   int64
 	clean     bool
 	epoch     int64
+	doomed    []string // logs that were deleted, found at the start
 
 	err       atomic.Pointer[error]
 	full      atomic.Bool
@@ -113,7 +114,8 @@ type Dir struct {
 	round           Round
 	crowd           crowd
 	spare           []dirtyLog
-	needy           []bool
+	plans           []plan // of the round's logs
+	doubtful        []int  // which of them must be proven
 	stalled         []dirtyLog
 	stalledAt       time.Time
 	spaceLooked     time.Time
@@ -272,8 +274,12 @@ func (d *Dir) load(want Meta) error {
 			return fmt.Errorf("sync directory %s: %w", d.path, err)
 		}
 	}
+	for _, name := range d.doomed { // their names are on the disk now
+		d.later.after(0, func() { d.remove(name) })
+	}
+	d.doomed = nil
 	for _, f := range d.mu.found {
-		f.Clean = d.clean
+		f.Clean, f.Recorded = d.clean, f.RecoveryPoint
 	}
 	return nil
 }

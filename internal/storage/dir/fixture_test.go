@@ -211,6 +211,8 @@ func (x *reel) BeginClose() {
 	x.mu.Unlock()
 }
 
+func (x *reel) Prove(*Round) error { return nil }
+
 func (x *reel) Prepare() Needs {
 	defer x.enter("Prepare")()
 	x.mu.Lock()

@@ -26,7 +26,7 @@ func (d *Dir) list() error {
 				}
 			}
 		case strings.HasSuffix(e.Name, deletedSuffix):
-			d.later.after(0, func() { d.remove(name) })
+			d.doomed = append(d.doomed, name)
 		default:
 			if _, _, ok := splitName(e.Name); ok {
 				d.mu.found[e.Name] = &Found{RecoveryPoint: -1, StartOffset: -1, HighWatermark: -1, Cleaned: -1}

@@ -6,13 +6,16 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// Log is one partition's log, as its directory sees it. The committer calls Prepare, Begin, Stage, Written and Settle from one goroutine, in this order, once per
-// round and log; none of them may call back into Dirty's caller while holding a lock that an appender needs for long.
+// Log is one partition's log, as its directory sees it. The committer calls Prepare, Prove, Begin, Stage, Written and Settle from one goroutine (Prove from several), in this
+// order, once per round and log; none of them may call back into Dirty's caller while holding a lock that an appender needs for long.
 type Log interface {
 	// Name is the log's directory below the log directory: topic-partition.
 	Name() string
 	// Prepare tells what must be on disk before Stage may begin.
 	Prepare() Needs
+	// Prove syncs what a process left of the log that did not stop cleanly: files and names that can be seen, and that a power cut might still take back, or bring back. It is called when
+	// Prepare asked for it, before the round changes anything, the checkpoint included.
+	Prove(r *Round) error
 	// Begin makes what must be on disk before anything else of the log is written, and hands it to r.First. The round syncs it for all logs together before it
 	// calls Stage. What finds no space is left to Stage.
 	Begin(r *Round) error
@@ -42,6 +45,8 @@ const (
 	NeedRecovery
 	// NeedJournal: files of the log are cut, renamed or removed, or the log is left to itself; a crash must not bring their bytes back from the journal.
 	NeedJournal
+	// NeedProof: the log was found after a crash, and what was found is not known to be on disk.
+	NeedProof
 	// NeedCleaned: the offset up to which the log is compacted changed and must be in the checkpoint.
 	NeedCleaned
 )
@@ -67,6 +72,8 @@ type Found struct {
 	State []byte
 	// RecoveryPoint as checkpointed, -1 when there is none.
 	RecoveryPoint int64
+	// Recorded is the least recovery point that the checkpoint on disk may have: RecoveryPoint, but for a log that was closed after that and is opened again.
+	Recorded int64
 	// StartOffset as checkpointed, -1 when there is none.
 	StartOffset int64
 	// HighWatermark as checkpointed, -1 when there is none.

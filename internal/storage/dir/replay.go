@@ -87,6 +87,9 @@ func (p *replayer) run() (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.dir.syncOne(p.file); err != nil { // what is read is believed: a power cut must not bring back what a killed process had marked as done with
+		return nil, &syncError{err}
+	}
 	page := make([]byte, journalPage)
 	if n, err := p.file.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) || n < journalPage {
 		return nil, fmt.Errorf("its first page cannot be read (%w): it was synced before it got its name, so the disk has lost it", err)

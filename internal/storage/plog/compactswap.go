@@ -93,7 +93,7 @@ func (l *Log) publishClean(swaps []*swap, generation int, to int64) error {
 		list = slices.Replace(list, i, i+len(x.old), x.fresh)
 		removed = append(removed, x.old...)
 	}
-	release, _ := l.cutTailLocked(nil, 0, removed) // all of it is on disk
+	release, _ := l.cutTailLocked(nil, 0, removed, false) // all of it is on disk
 	l.mu.sealed = slices.DeleteFunc(l.mu.sealed, func(s *segment) bool { return slices.Contains(removed, s) })
 	l.mu.hints = [hintCount]hint{}
 	if len(swaps) == 0 {
@@ -247,6 +247,9 @@ func (l *Log) finishSwaps(files []vfs.DirEntry) ([]vfs.DirEntry, error) {
 	if len(begun) == 0 {
 		return files, nil
 	}
+	if err := l.syncDirectory(); err != nil { // a killed process may have given the names a moment ago: without them a power cut would leave neither old nor new
+		return nil, err
+	}
 	for _, f := range files {
 		base, suffix, ok := swapName(f.Name)
 		if !ok || suffix != logSuffix || !begun[base] {
@@ -377,7 +380,7 @@ func (l *Log) prepareSwapsLocked() (needs dir.Needs) {
 		return 0
 	}
 	l.swapsAdmitted = len(l.mu.swaps)
-	if l.recordedLeast < l.mu.swaps[l.swapsAdmitted-1].end {
+	if l.recordedLeast <= l.mu.swaps[l.swapsAdmitted-1].end { // at the end itself it may still be a position in the segment before
 		needs = dir.NeedRecovery
 	}
 	return needs | dir.NeedJournal

@@ -86,20 +86,8 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 	if err := l.admitCut(); err != nil {
 		return err
 	}
-	list := *l.segments.Load()
-	var s *segment
-	var removed []*segment
-	for _, x := range list {
-		if x.base == offset {
-			s = x // its file gets a new life, empty
-		} else {
-			removed = append(removed, x)
-		}
-	}
-	if s == nil {
-		s = l.freshSegment(offset, time.Now())
-	}
-	l.applyCut(segmentList{s}, removed, s, mark{offset, offset, 0, emptySummary}, true)
+	s := l.freshSegment(offset, time.Now()) // also where one begins there: what that has on disk, and is yet to get, is of the past
+	l.applyCut(segmentList{s}, slices.Clone(*l.segments.Load()), s, mark{offset, offset, 0, emptySummary}, true)
 	return nil
 }
 
@@ -120,7 +108,7 @@ func (l *Log) admitCut() error {
 func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark, fully bool) {
 	l.mu.Lock()
 	l.mu.generation++
-	release, unwritten := l.cutTailLocked(s, m.at, removed)
+	release, unwritten := l.cutTailLocked(s, m.at, removed, fully)
 	c := l.mu.cut
 	if c == nil {
 		c = &cut{to: m.offset}
@@ -176,12 +164,13 @@ func (l *Log) applyCut(kept segmentList, removed []*segment, s *segment, m mark,
 	l.dirty()
 }
 
-// cutTailLocked drops memory beyond the cut. A chunk that straddles it takes no more bytes: the committer or a reader may still look at the part cut off.
-func (l *Log) cutTailLocked(s *segment, at int64, removed []*segment) (release []*tailChunk, unwritten int64) {
+// cutTailLocked drops memory beyond the cut; all of it, when nothing is left: of segments that were deleted some may still be there, and the log goes on below them. A chunk that straddles the cut
+// takes no more bytes: the committer or a reader may still look at the part cut off.
+func (l *Log) cutTailLocked(s *segment, at int64, removed []*segment, all bool) (release []*tailChunk, unwritten int64) {
 	kept := l.mu.tail[:0]
 	for _, c := range l.mu.tail {
 		switch {
-		case slices.Contains(removed, c.segment), c.segment == s && c.at >= at:
+		case all, slices.Contains(removed, c.segment), c.segment == s && c.at >= at:
 			unwritten += int64(c.filled - c.written)
 			if c.dropLocked() {
 				release = append(release, c)
@@ -229,23 +218,30 @@ func (l *Log) stageCut(r *dir.Round) error {
 	if c == nil {
 		return nil
 	}
-	l.staged.cut = nil
-	err := l.cutFiles(r, c)
-	if err != nil { // for want of space, or for good: then nobody asks again
-		l.mu.Lock()
-		if next := l.mu.cut; next != nil {
-			c.to = min(c.to, next.to)
-			for _, x := range next.shorter {
-				c.add(x.segment, x.at, next.removed)
-			}
-			if next.fully {
-				c.to, c.fully = next.to, true
-			}
-		}
-		l.mu.cut = c
-		l.mu.Unlock()
+	if err := l.cutFiles(r, c); err != nil {
+		return err
 	}
-	return err
+	l.staged.cut = nil
+	l.mu.Lock()
+	l.mu.cutting = nil
+	l.mu.Unlock()
+	return nil
+}
+
+// cutLater takes back a cut that did not reach the disk, or only a part of it: for want of space, or for good, and then nobody asks again.
+func (l *Log) cutLater(c *cut) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next := l.mu.cut; next != nil {
+		c.to = min(c.to, next.to)
+		for _, x := range next.shorter {
+			c.add(x.segment, x.at, next.removed)
+		}
+		if next.fully {
+			c.to, c.fully = next.to, true
+		}
+	}
+	l.mu.cut, l.mu.cutting = c, nil
 }
 
 func (l *Log) cutFiles(r *dir.Round, c *cut) error {
@@ -476,18 +472,20 @@ func (l *Log) recentProducers(to int64) (producers, error) {
 	return ps, nil
 }
 
-// snapshotsUpTo is the offset up to which the snapshots on disk are the log's: a cut that is not there yet leaves those of the part that is gone.
+// snapshotsUpTo is the offset up to which the snapshots on disk are the log's: a cut that is not there yet, or not wholly, leaves those of the part that is gone.
 func (l *Log) snapshotsUpTo(to int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch c := l.mu.cut; {
-	case c == nil:
-		return to
-	case c.fully:
-		return NoOffset
-	default:
-		return min(to, c.to)
+	for _, c := range [...]*cut{l.mu.cutting, l.mu.cut} {
+		switch {
+		case c == nil:
+		case c.fully:
+			to = NoOffset
+		default:
+			to = min(to, c.to)
+		}
 	}
+	return to
 }
 
 // rebuildProducers reads the newest usable snapshot at or below an offset, and replays the batches from there.

@@ -11,8 +11,9 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// fromFiles loads the log without the manifest: from its segments, indexes, leader-epoch file and snapshots, as Kafka does.
-func (r *recovery) fromFiles() error {
+// fromFiles loads the log from its segments and indexes. Leader epochs and producers are those of the manifest's state, which was on disk as a whole; without one they come from the leader-epoch
+// file and snapshots, as Kafka has it.
+func (r *recovery) fromFiles(st *logState) error {
 	l := r.log
 	if len(r.files.bases) == 0 {
 		if err := r.complete(mark{offset: r.start, base: r.start}, "its segments are missing"); err != nil {
@@ -30,21 +31,17 @@ func (r *recovery) fromFiles() error {
 	}
 	l.segments.Store(&r.list) // for the readers below
 	first := max(0, r.list.find(r.point))
-	e, err := r.readEpochs()
+	var err error
+	if st != nil {
+		known := min(r.point, r.list[first].base) // from the first segment on the batches tell
+		l.mu.epochs, l.mu.producers = st.epochs.cutEnd(known), st.producers
+		err = r.lookBack(known)
+	} else {
+		first, err = r.readHints(first)
+	}
 	if err != nil {
 		return err
 	}
-	if e == nil {
-		first = 0
-	}
-	l.mu.epochs = e
-	entries := make([]vfs.DirEntry, 0, len(r.files.snapshots))
-	for _, offset := range r.files.snapshots {
-		entries = append(entries, vfs.DirEntry{Name: fileName(offset, snapshotSuffix)})
-	}
-	ps, from := l.newestSnapshot(entries, r.point)
-	first = max(0, min(first, r.list.find(from)))
-	l.mu.producers = ps
 	for i, s := range r.list[:first] {
 		if err := r.trustSealed(s, r.list[i+1].base); err != nil {
 			return err
@@ -56,6 +53,26 @@ func (r *recovery) fromFiles() error {
 	s := r.list[first]
 	l.mu.epochs = l.mu.epochs.cutEnd(s.base + 1)
 	return r.scan(mark{offset: s.base, base: s.base, summary: emptySummary})
+}
+
+// readHints takes what the leader-epoch file and the snapshots tell, and returns the segment from which on the batches must tell the rest: first, or one before it.
+func (r *recovery) readHints(first int) (int, error) {
+	l := r.log
+	e, err := r.readEpochs()
+	if err != nil {
+		return 0, err
+	}
+	if e == nil {
+		first = 0
+	}
+	entries := make([]vfs.DirEntry, 0, len(r.files.snapshots))
+	for _, offset := range r.files.snapshots {
+		entries = append(entries, vfs.DirEntry{Name: fileName(offset, snapshotSuffix)})
+	}
+	ps, from := l.newestSnapshot(entries, r.point)
+	first = max(0, min(first, r.list.find(from)))
+	l.mu.producers, l.mu.epochs, r.hearsay = ps, e, true
+	return first, nil
 }
 
 // readEpochs reads the leader-epoch file; nil when the batches must tell.

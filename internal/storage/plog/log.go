@@ -55,6 +55,7 @@ type Log struct {
 		settled                 int // the generation that is on disk
 
 		cut         *cut
+		cutting     *cut       // the one that the committer is bringing to the disk
 		sealed      []*segment // rolled, hints not written yet
 		removals    []*segment // out of the list, files still there
 		swaps       []*swap    // cleaned segments that wait to be put in place
@@ -82,18 +83,20 @@ type Log struct {
 	pieces []piece      // the appender's own
 	wanted atomic.Int64 // bytes of chunks that the last append without success would have needed, as far as it came
 
-	found *dir.Found // what the directory had, of a log that is damaged
+	found *dir.Found // what the directory had, of a log that is damaged or revived: so it stays in checkpoints
 
 	// The committer's own.
-	exists        bool  // the log's directory is there
-	begun         bool  // it was to be made: some of it may be there
-	leaving       bool  // Prepare saw that it is closed or deleted
-	prepared      *cut  // the cut that Prepare saw
-	revived       bool  // it was found after a crash, and nothing proves that its name and those of its segments are synced
-	recorded      int64 // the greatest recovery point that the checkpoint on disk may have
-	recordedLeast int64 // the least
-	recordedClean int64 // the greatest cleaned offset in the checkpoint on disk
-	swapsAdmitted int   // how many Prepare let through
+	exists        bool   // the log's directory is there
+	begun         bool   // it was to be made: some of it may be there
+	leaving       bool   // Prepare saw that it is closed or deleted
+	renamed       string // the directory's name since it was deleted
+	prepared      *cut   // the cut that Prepare saw
+	doubtful      bool   // it was found after a crash: a power cut might still change what was found; see Prove
+	revived       bool   // doubtful, and nothing proves that its name and those of its segments were ever synced
+	recorded      int64  // the greatest recovery point that the checkpoint on disk may have
+	recordedLeast int64  // the least
+	recordedClean int64  // the greatest cleaned offset in the checkpoint on disk
+	swapsAdmitted int    // how many Prepare let through
 	filed         filed
 	staged        staged
 }

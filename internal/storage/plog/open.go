@@ -64,12 +64,13 @@ func (l *Log) load(found *dir.Found) error {
 			return nil
 		}
 		if errors.Is(err, errTorn) && found.RecoveryPoint <= 0 {
-			// The first round never ended, or the identity would be here: nobody was promised anything.
+			// The first round never ended, or the identity would be here: nobody was promised a record. Where it begins, it may have been: the name stays, which that is recorded for.
 			l.dir.Logger().Warn("a log that was being made when the node stopped is discarded", "log", l.name, "directory", l.dir.Path())
-			if err := discard(l.dir, l.name); err != nil {
+			if err := l.removeAll(found.Files); err != nil {
 				return err
 			}
-			l.begin(0, time.Now())
+			l.begin(max(0, found.StartOffset), time.Now())
+			l.begun = true
 			return nil
 		}
 		if err != nil {
@@ -81,9 +82,13 @@ func (l *Log) load(found *dir.Found) error {
 	}
 	l.exists = true
 	l.gaps.Store(found.Cleaned > 0)
-	l.revived = !found.Clean && !named(st, found)
+	l.doubtful = !found.Clean
+	l.revived = l.doubtful && !named(st, found)
+	if l.revived {
+		l.found = &dir.Found{State: found.State, RecoveryPoint: found.RecoveryPoint, StartOffset: found.StartOffset, HighWatermark: found.HighWatermark, Cleaned: found.Cleaned}
+	}
 	l.recorded = max(0, found.RecoveryPoint)
-	l.recordedLeast = l.recorded
+	l.recordedLeast = max(0, found.Recorded)
 	files, err := l.inventory(found)
 	if err != nil {
 		return err
@@ -100,10 +105,20 @@ func (l *Log) load(found *dir.Found) error {
 	return nil
 }
 
+// removeAll removes what a log's directory has.
+func (l *Log) removeAll(files []vfs.DirEntry) error {
+	for _, f := range files {
+		if err := l.dir.FS().RemoveAll(filepath.Join(l.path, f.Name)); err != nil {
+			return err
+		}
+	}
+	return l.syncDirectory()
+}
+
 // named tells whether the names of a log and of its segments are on the disk for certain: the manifest knows a synced part of it, which it never had before they were, and no
 // segment that came later.
 func named(st *logState, found *dir.Found) bool {
-	if st == nil || found.RecoveryPoint <= 0 {
+	if st == nil || found.RecoveryPoint <= 0 || len(st.segments) == 0 {
 		return false
 	}
 	last := st.segments[len(st.segments)-1].base

@@ -79,7 +79,7 @@ func (w *world) append(m *twin) error {
 		if w.between(0, 3, "internal") == 0 {
 			origin = Internal
 		}
-		if err := w.offer(m, e, max(0, m.latestEpoch()), origin); err != nil && err != errRefused {
+		if err := w.offer(m, e, m.leaderEpoch(), origin); err != nil && err != errRefused {
 			return err
 		}
 	}
@@ -94,7 +94,7 @@ func (w *world) append(m *twin) error {
 
 func (w *world) compressed(m *twin) error {
 	codec := []batch.Codec{batch.Gzip, batch.Snappy, batch.LZ4}[w.between(0, 2, "codec")]
-	err := w.offer(m, w.batch(m, w.between(1, 9, "records"), w.between(0, 300, "size"), batch.Options{Codec: codec}), max(0, m.latestEpoch()), Client)
+	err := w.offer(m, w.batch(m, w.between(1, 9, "records"), w.between(0, 300, "size"), batch.Options{Codec: codec}), m.leaderEpoch(), Client)
 	if err == errRefused {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (w *world) produce(m *twin) error {
 	}
 	switch {
 	case x == nil || how < 5:
-		err := w.offer(m, w.batch(m, w.between(1, 3, "records"), 10, o), max(0, m.latestEpoch()), Client)
+		err := w.offer(m, w.batch(m, w.between(1, 3, "records"), 10, o), m.leaderEpoch(), Client)
 		if err == errRefused {
 			return nil
 		}
@@ -130,7 +130,7 @@ func (w *world) produce(m *twin) error {
 		return w.refused(m, o, model.InvalidProducerEpoch)
 	}
 	o.ProducerEpoch, o.BaseSequence = x.epoch+1, 0
-	if err := w.offer(m, w.batch(m, 1, 10, o), max(0, m.latestEpoch()), Client); err != errRefused {
+	if err := w.offer(m, w.batch(m, 1, 10, o), m.leaderEpoch(), Client); err != errRefused {
 		return err
 	}
 	return nil
@@ -140,7 +140,7 @@ func (w *world) produce(m *twin) error {
 func (w *world) sendAgain(m *twin, e *entry) error {
 	b := slices.Clone(e.orig)
 	b.SetBaseOffset(0)
-	a, err := w.give(m, b, max(0, m.latestEpoch()), Client)
+	a, err := w.give(m, b, m.leaderEpoch(), Client)
 	if errors.Is(err, model.KafkaStorageError) || err == errTrouble {
 		return nil
 	}
@@ -152,14 +152,14 @@ func (w *world) sendAgain(m *twin, e *entry) error {
 
 func (w *world) refused(m *twin, o batch.Options, want model.ErrorCode) error {
 	b := w.batch(m, 1, 10, o).orig
-	if a, err := w.give(m, b, max(0, m.latestEpoch()), Client); !errors.Is(err, want) && !errors.Is(err, model.KafkaStorageError) && err != errTrouble {
+	if a, err := w.give(m, b, m.leaderEpoch(), Client); !errors.Is(err, want) && !errors.Is(err, model.KafkaStorageError) && err != errTrouble {
 		return fmt.Errorf("producer %d of epoch %d with sequence number %d: %+v %v, want %v", o.ProducerID, o.ProducerEpoch, o.BaseSequence, a, err, want)
 	}
 	return nil
 }
 
 func (w *world) follow(m *twin) error {
-	epoch := max(0, m.latestEpoch()) + int32(w.between(0, 1, "epoch"))
+	epoch := m.leaderEpoch() + int32(w.between(0, 1, "epoch"))
 	if m.end > 0 && w.between(0, 3, "stray") == 0 {
 		b := w.batch(m, 1, 1, batch.Options{}).orig
 		b.SetBaseOffset(m.end - 1)
@@ -176,10 +176,7 @@ func (w *world) follow(m *twin) error {
 }
 
 func (w *world) elect(m *twin) error {
-	epoch := m.latestEpoch() + int32(w.between(0, 2, "epoch"))
-	if epoch < 0 {
-		return nil
-	}
+	epoch := m.leaderEpoch() + int32(w.between(0, 2, "epoch"))
 	m.log.AssignLeaderEpoch(epoch)
 	m.assignEpoch(epoch, m.end)
 	return nil
@@ -214,6 +211,7 @@ func (w *world) truncate(m *twin) error {
 		end = m.end
 	}
 	whole := n < len(m.entries) && m.entries[n].base() < m.start // the start lies within the batch that is cut
+	before := m.content
 	w.mu.Lock()
 	if whole {
 		m.change(content{nil, m.start, m.start, m.start})
@@ -224,6 +222,7 @@ func (w *world) truncate(m *twin) error {
 	m.cuts++
 	err := m.log.TruncateTo(to)
 	if err != nil {
+		m.change(before)
 		return w.explained(fmt.Errorf("truncate to %d: %w", to, err))
 	}
 	m.cutEpochs(m.end)
@@ -244,13 +243,18 @@ func (w *world) anew(m *twin) error {
 		return err
 	}
 	to := max(0, m.start+int64(w.between(-20, int(m.end-m.start)+20, "at")))
+	before := m.content
 	w.mu.Lock()
 	m.acked = min(m.acked, to)
 	m.change(content{nil, to, to, to})
 	w.mu.Unlock()
 	m.cuts++
+	if err := m.log.TruncateFullyAndStartAt(to); err != nil {
+		m.change(before)
+		return w.explained(err)
+	}
 	m.epochs, m.writers, m.cleanTo = nil, map[int64]*sender{}, 0
-	return w.explained(m.log.TruncateFullyAndStartAt(to))
+	return nil
 }
 
 // deleteRecords moves the start, as a partition does: never beyond the high watermark.

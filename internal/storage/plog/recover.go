@@ -23,6 +23,8 @@ type recovery struct {
 	point int64 // recovery point: offset below which everything was synced
 	from  mark  // where the scan began
 	seen  mark  // the recovery point, once the scan came by
+	// hearsay: the leader epochs are those of a file, which may be of a past that was cut, or know an epoch that got no record and was forgotten. The first batch knows better.
+	hearsay bool
 
 	list segmentList
 }
@@ -30,11 +32,11 @@ type recovery struct {
 // run loads the log from its state in the manifest, or from its files alone.
 func (r *recovery) run(st *logState) error {
 	l := r.log
-	if err := r.dropDeleted(); err != nil {
+	if err := r.dropDeleted(st); err != nil {
 		return err
 	}
-	usable := st != nil && (r.anew(st) || r.matches(st))
-	if st != nil && !usable {
+	usable := st != nil && len(st.segments) > 0 && (r.anew(st) || r.matches(st))
+	if st != nil && len(st.segments) > 0 && !usable {
 		l.dir.Logger().Warn("the log's files are not as the manifest has them: it is read from its files", "log", l.name)
 	}
 	var err error
@@ -46,7 +48,7 @@ func (r *recovery) run(st *logState) error {
 	case usable:
 		err = r.fromState(st)
 	default:
-		err = r.fromFiles()
+		err = r.fromFiles(st)
 	}
 	if rot, ok := asRot(err); ok {
 		return r.openDamaged(rot)
@@ -67,8 +69,11 @@ func (r *recovery) run(st *logState) error {
 	return nil
 }
 
-// dropDeleted removes segments that lie wholly below the start offset: their deletion was interrupted.
-func (r *recovery) dropDeleted() error {
+// dropDeleted removes segments that lie wholly below the start offset: their deletion was interrupted, or it was not their time yet.
+func (r *recovery) dropDeleted(st *logState) error {
+	for st != nil && len(st.segments) > 1 && st.segments[1].base <= r.start {
+		st.segments = st.segments[1:]
+	}
 	n := 0
 	for n+1 < len(r.files.bases) && r.files.bases[n+1] <= r.start {
 		n++
@@ -548,6 +553,12 @@ func (v *verifier) adopt(b batch.Batch, at int64) {
 
 // follows says why a sound batch cannot stand where it stands.
 func (v *verifier) follows(b batch.Batch) string {
+	if r := v.recovery; r.hearsay {
+		r.hearsay = false
+		l := r.log
+		l.mu.epochs = slices.DeleteFunc(l.mu.epochs, func(e epochStart) bool { return e.epoch > b.PartitionLeaderEpoch() })
+		v.epoch = l.mu.epochs.latest()
+	}
 	switch {
 	case b.BaseOffset() < v.expect, b.BaseOffset() > v.expect && !v.recovery.log.mayHaveGaps():
 		return fmt.Sprintf("a batch begins at offset %d where %d was expected", b.BaseOffset(), v.expect)

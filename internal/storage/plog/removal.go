@@ -164,7 +164,7 @@ func (l *Log) stageDelete(r *dir.Round) error {
 		}
 		if err == nil {
 			r.SyncDir(l.dir.Path())
-			l.dir.RemoveLater(target, l.cfg.Load().fileDeleteDelay())
+			l.renamed = target // its files go when that is on disk
 		}
 		l.exists, l.begun = false, false
 	}
@@ -207,6 +207,9 @@ func (l *Log) finish(err error) {
 	if err == nil && !ended {
 		switch {
 		case deleting:
+			if l.renamed != "" {
+				l.dir.RemoveLater(l.renamed, l.cfg.Load().fileDeleteDelay())
+			}
 			l.dir.Leave(l, nil)
 		case closing:
 			err = l.handOver()
@@ -233,7 +236,7 @@ func (l *Log) handOver() error {
 		l.dir.Leave(l, l.found)
 		return nil
 	}
-	found := &dir.Found{RecoveryPoint: -1, StartOffset: -1, Cleaned: -1, HighWatermark: l.highWatermark.Load(), Clean: true}
+	found := &dir.Found{RecoveryPoint: -1, StartOffset: -1, Cleaned: -1, HighWatermark: l.highWatermark.Load(), Recorded: l.recordedLeast, Clean: true}
 	if l.exists {
 		files, err := l.dir.FS().ReadDir(l.path)
 		if err != nil {

@@ -45,7 +45,7 @@ type segment struct {
 	// The committer's own.
 	exists    bool // the log file is there
 	unsynced  bool // written since the last sync; guarded by Log.mu
-	uncovered bool // has bytes that are neither synced nor went through Round.Append
+	uncovered bool // has bytes that are neither synced nor went through Round.Append in this round
 	snapshot  []byte
 }
 

@@ -46,7 +46,11 @@ type write struct {
 func (l *Log) Prepare() dir.Needs {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.staged.ok = false // of the round before; this one may end without Stage
 	var needs dir.Needs
+	if l.doubtful && l.Err() == nil {
+		needs |= dir.NeedProof
+	}
 	if l.start.Load() != l.durableStart.Load() {
 		needs |= dir.NeedStart
 		if l.dir.Mutants()&dir.ForgetStart != 0 {
@@ -74,6 +78,40 @@ func (l *Log) Prepare() dir.Needs {
 		needs |= dir.NeedRecovery | dir.NeedStart
 	}
 	return needs
+}
+
+// Prove implements dir.Log. A cut that a killed process did not live to sync, and names that it gave, are on disk before anything is written behind them, replaced, or told to a checkpoint.
+func (l *Log) Prove(r *dir.Round) error {
+	if r.Mutants()&dir.SkipRecoverySync == 0 {
+		if l.revived {
+			if err := l.proveFile(r, filepath.Join(l.path, identityFile)); err != nil {
+				return err
+			}
+		}
+		list := *l.segments.Load()
+		last := len(list) - 1
+		for last >= 0 && !list[last].exists {
+			last--
+		}
+		if last >= 0 {
+			if err := l.proveFile(r, l.fileName(list[last].base, logSuffix)); err != nil {
+				return err
+			}
+		}
+		if err := r.BarrierDir(l.path); err != nil {
+			return err
+		}
+	}
+	l.doubtful, l.revived, l.found = false, false, nil
+	return nil
+}
+
+func (l *Log) proveFile(r *dir.Round, name string) error {
+	f, err := r.FS().Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.Barrier(f), f.Close())
 }
 
 // Begin implements dir.Log.
@@ -109,7 +147,11 @@ func (l *Log) Stage(r *dir.Round) error {
 	}
 	if err := l.stageFiles(r); err != nil {
 		l.unwrote(st.writes)
-		if st.cut != nil || !dir.NoSpace(err) {
+		if st.cut != nil { // it comes first, in a later round; until then nothing else of the log changes
+			l.cutLater(st.cut)
+			return err
+		}
+		if !dir.NoSpace(err) {
 			return err
 		}
 		return errors.Join(l.stageRemovals(r), err)
@@ -148,10 +190,15 @@ func (l *Log) capture(st *staged) bool {
 		return false
 	}
 	st.cut, l.mu.cut = l.mu.cut, nil
+	l.mu.cutting = st.cut
 	st.generation = l.mu.generation
 	st.closing, st.deleting = l.mu.closing, l.mu.deleting
 	st.durably = l.cfg.Load().Durability == Sync && !st.closing
-	s := (*l.segments.Load()).active()
+	list := *l.segments.Load()
+	for i := len(list) - 1; i >= 0 && list[i].base >= l.mu.syncedMark.base; i-- {
+		list[i].uncovered = list[i].uncovered || list[i].unsynced // what a round wrote that did not end, its journal has not
+	}
+	s := list.active()
 	st.mark = mark{l.end.Load(), s.base, s.size, s.summary}
 	first := len(l.mu.tail) // bytes are written in their order, so what is not written is at the end; before it there may be 64 MiB of cache
 	for first > 0 && l.mu.tail[first-1].written < l.mu.tail[first-1].filled {
@@ -164,15 +211,10 @@ func (l *Log) capture(st *staged) bool {
 	return true
 }
 
-// stageFiles makes what the log needs before bytes can be written: its directory, the end of an interrupted cut, new segments' files.
+// stageFiles makes what the log needs before bytes can be written: its directory, the end of a cut, new segments' files.
 func (l *Log) stageFiles(r *dir.Round) error {
 	if !l.exists {
 		if err := errors.Join(l.createDirectory(r), r.BarrierFirst()); err != nil {
-			return err
-		}
-	}
-	if l.revived && r.Mutants()&dir.SkipRecoverySync == 0 {
-		if err := l.stageRevived(r); err != nil {
 			return err
 		}
 	}
@@ -242,21 +284,6 @@ func (l *Log) createDirectory(r *dir.Round) error {
 	return nil
 }
 
-// stageRevived has everything synced that a process left which was killed: the page cache shows files and names that a power cut would still take.
-func (l *Log) stageRevived(r *dir.Round) (err error) {
-	f, err := r.FS().Open(filepath.Join(l.path, identityFile))
-	if err != nil {
-		return err
-	}
-	if err = errors.Join(r.Barrier(f), f.Close()); err != nil {
-		return err
-	}
-	r.SyncDir(l.path)
-	r.SyncDir(l.dir.Path())
-	l.revived = false
-	return nil
-}
-
 func (l *Log) createSegment(r *dir.Round, s *segment) error {
 	if _, err := r.Open(&s.log, l.fileName(s.base, logSuffix), true); err != nil {
 		return err
@@ -293,11 +320,6 @@ func (l *Log) stageTail(r *dir.Round, writes []write) error {
 		}
 		l.wrote(writes[done:n], s)
 		done = n
-	}
-	if failed != nil { // what of it is written the journal may not have
-		for _, w := range writes {
-			w.chunk.segment.uncovered = true
-		}
 	}
 	l.unwrote(writes[done:])
 	return failed

@@ -14,7 +14,7 @@ const stateVersion = 1
 // logState is everything a log needs to open at its recovery point without opening a file.
 type logState struct {
 	id        model.TopicID
-	segments  []segmentState
+	segments  []segmentState // none when only the files tell
 	epochs    epochs
 	producers producers
 	snapshot  int64 // offset of the newest snapshot on disk, -1 when there is none
@@ -31,15 +31,18 @@ type segmentState struct {
 
 // Checkpoint implements dir.Log.
 func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
-	if l.found != nil && l.Err() != nil { // damaged: what was recorded stays recorded
+	if l.found != nil { // what was recorded stays recorded: of a damaged log for good, of one that is not proven until the round that builds on it
 		e.RecoveryPoint, e.StartOffset, e.HighWatermark, e.State = l.found.RecoveryPoint, l.found.StartOffset, l.found.HighWatermark, l.found.State
 		e.Cleaned = l.found.Cleaned
-		l.filed = filed{recorded: l.recorded, clean: l.recordedClean} // both are as they were
+		l.filed = filed{}
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	start := l.start.Load()
+	if l.mu.cut != nil && l.mu.cut.fully && needs&dir.NeedRecovery == 0 { // it is the start of a log that the disk does not have yet
+		start = l.durableStart.Load()
+	}
 	if start > 0 {
 		e.StartOffset = start
 	}
@@ -56,10 +59,7 @@ func (l *Log) Checkpoint(r *dir.Round, needs dir.Needs, e *dir.Entry) {
 	e.HighWatermark = l.CheckpointedHighWatermark()
 	e.RecoveryPoint = l.mu.syncedMark.offset
 	if needs&dir.NeedRecovery != 0 {
-		// Of a log that was revived whoever reads it would take the names for synced; while cleaned segments wait for their place, the sizes are those of files that have another name.
-		if !l.revived && len(l.mu.swaps) == 0 {
-			e.State = l.encodeStateLocked()
-		}
+		e.State = l.encodeStateLocked()
 		l.filed.recorded = e.RecoveryPoint
 	}
 	l.recorded, l.recordedClean = max(l.recorded, l.filed.recorded), max(l.recordedClean, l.filed.clean)
@@ -80,18 +80,24 @@ func (l *Log) Checkpointed() {
 	if l.filed.needs&(dir.NeedStart|dir.NeedRecovery) != 0 {
 		l.staged.start, l.staged.durable = l.filed.start, true // once the round that this belongs to has ended
 	}
-	l.recorded, l.recordedLeast, l.recordedClean = l.filed.recorded, l.filed.recorded, l.filed.clean
+	if l.filed.needs&dir.NeedRecovery != 0 {
+		l.recorded, l.recordedLeast = l.filed.recorded, l.filed.recorded
+	}
+	if l.filed.needs&(dir.NeedRecovery|dir.NeedCleaned) != 0 {
+		l.recordedClean = l.filed.clean
+	}
 }
 
-// encodeStateLocked writes the state at the synced mark, nil when its position is not known. What the memory knows beyond it (epochs, producers) is cut off again by whoever recovers.
+// encodeStateLocked writes the state at the synced mark. What the memory knows beyond it (epochs, producers) is cut off again by whoever recovers. The segments are left out when the position
+// of the mark is not known, and while cleaned ones wait for their place: their sizes are those of files that have another name.
 func (l *Log) encodeStateLocked() []byte {
 	m := l.mu.syncedMark
-	if m.at < 0 {
-		return nil
-	}
 	list := *l.segments.Load()
 	for len(list) > 1 && list.active().base > m.base {
 		list = list[:len(list)-1]
+	}
+	if m.at < 0 || len(l.mu.swaps) > 0 {
+		list = nil
 	}
 	out := make([]byte, 0, 64+len(list)*72+len(l.mu.epochs)*12+len(l.mu.producers)*150)
 	out = append(out, stateVersion)
@@ -230,7 +236,7 @@ func parseState(data []byte) (*logState, error) {
 			st.producers[id] = p
 		}
 	}
-	if c.bad || len(c.p) != 0 || len(st.segments) == 0 {
+	if c.bad || len(c.p) != 0 {
 		return nil, errState
 	}
 	return st, nil

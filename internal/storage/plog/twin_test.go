@@ -191,8 +191,8 @@ type pledge struct {
 	synced        int64     // what lies below it must be there after a power cut that follows, too
 }
 
-// check says what is wrong with what a log has after a crash; else it returns the state that it has the beginning of.
-func (p pledge) check(start, end int64, got []batch.Batch) (content, error) {
+// check says what is wrong with what a log has after a crash; else it returns what it has of the state that it has the beginning of, and whose producers it remembers.
+func (p pledge) check(start, end int64, got []batch.Batch, genuine func(content) error) (content, error) {
 	present := p.states[len(p.states)-1]
 	if start < p.start || start > p.starts && start != present.start {
 		return content{}, fmt.Errorf("it starts at offset %d; %d was acknowledged, %d the most that was asked for", start, p.start, p.starts)
@@ -211,9 +211,15 @@ func (p pledge) check(start, end int64, got []batch.Batch) (content, error) {
 	}
 	var why error
 	for i := len(p.states) - 1; i >= 0; i-- {
-		err := p.states[i].holds(start, end, got)
+		s := p.states[i]
+		err := s.holds(start, end, got)
 		if err == nil {
-			return p.states[i], nil
+			s = s.upTo(end)
+			s.start = start
+			err = genuine(s)
+		}
+		if err == nil {
+			return s, nil
 		}
 		why = errors.Join(why, fmt.Errorf("not the state %d to %d: %w", p.states[i].start, p.states[i].end, err))
 	}
@@ -337,6 +343,15 @@ func (m *twin) latestEpoch() int32 {
 		return NoEpoch
 	}
 	return m.epochs[len(m.epochs)-1].epoch
+}
+
+// leaderEpoch is what who leads now appends with: no topic's epoch goes back, also when the records that had it are deleted, and with them what the log knows of it.
+func (m *twin) leaderEpoch() int32 {
+	epoch := max(0, m.latestEpoch())
+	if n := len(m.entries); n > 0 {
+		epoch = max(epoch, m.entries[n-1].orig.PartitionLeaderEpoch())
+	}
+	return epoch
 }
 
 func (m *twin) assignEpoch(epoch int32, at int64) {

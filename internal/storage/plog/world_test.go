@@ -134,7 +134,7 @@ func (w *world) addTopic(name string, compacted bool) {
 // birth makes a topic, for the first time or again.
 func (w *world) birth(m *twin) {
 	w.topics++
-	*m = twin{name: m.name, config: m.config, id: model.TopicID{0xa, w.topics}, writers: map[int64]*sender{}}
+	*m = twin{name: m.name, config: m.config, id: model.TopicID{0xa, w.topics}, writers: map[int64]*sender{}, cuts: m.cuts + 1}
 	m.since = []content{m.content}
 }
 
@@ -229,13 +229,8 @@ func (m *twin) examine(d *dir.Dir, p pledge) (*opened, content, error) {
 	if x.got, err = readAll(l); err != nil {
 		return nil, content{}, fmt.Errorf("read after recovery: %w", err)
 	}
-	s, err := p.check(l.StartOffset(), l.EndOffset(), x.got)
+	s, err := p.check(l.StartOffset(), l.EndOffset(), x.got, func(s content) error { return m.genuine(l, s) })
 	if err != nil {
-		return nil, s, err
-	}
-	s = s.upTo(l.EndOffset())
-	s.start = l.StartOffset()
-	if err := m.genuine(l, s); err != nil {
 		return nil, s, err
 	}
 	return x, s, epochsOf(l, x.got)
@@ -349,6 +344,12 @@ func (w *world) adopt(m *twin, x *opened, s content, p pledge) error {
 		return err
 	}
 	m.remember()
+	m.cleanTo = 0 // it may be another past that came back
+	for _, e := range m.entries {
+		if e.loose {
+			m.cleanTo = e.next()
+		}
+	}
 	if w.reopens != nil {
 		w.reopens(m)
 	}

@@ -1,0 +1,241 @@
+package plog
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ottla/ottla/internal/kafka/batch"
+	"github.com/ottla/ottla/internal/storage/dir"
+	"github.com/ottla/ottla/internal/storage/vfs"
+)
+
+// What random seeds of the model found, each as the few steps that it takes: which thing must be on disk before which.
+
+// scene is a story in a world of one topic. After the first error it only passes by.
+type scene struct {
+	w    *world
+	m    *twin
+	last int // the power is cut before this call of the last act
+	err  error
+}
+
+// scenes plays a story with the power cut before every call of its last act in turn, and with several outcomes of each cut.
+func scenes(t *testing.T, compacted bool, play func(s *scene)) {
+	t.Helper()
+	defer oneThread()()
+	for _, o := range []dir.Options{
+		{CheckpointBytes: 1 << 20, JournalBytes: -1},
+		{CheckpointBytes: 1, JournalBytes: -1},
+		withJournal(dir.Options{CheckpointBytes: 1 << 20}),
+		withJournal(dir.Options{CheckpointBytes: 1}),
+	} {
+		for n, more := 1, true; more && !t.Failed(); n++ {
+			for seed := range uint64(8) {
+				synctest.Test(t, func(*testing.T) {
+					s := newScene(seed, o, compacted)
+					defer s.w.end()
+					s.last = n
+					play(s)
+					if s.err != nil {
+						t.Errorf("checkpoints every %d bytes, journal of %d, power cut of seed %d before call %d: %v; before:\n%s", o.CheckpointBytes, o.JournalBytes, seed, n, s.err, &s.w.story)
+					}
+					more = s.w.powered
+				})
+			}
+		}
+	}
+}
+
+// crashDice throw the same for everything but a crash.
+type crashDice struct {
+	plainDice
+	seed uint64
+}
+
+func (d crashDice) between(low, high int, what string) int {
+	if what == "seed" {
+		return int(d.seed)
+	}
+	return d.plainDice.between(low, high, what)
+}
+
+func newScene(seed uint64, o dir.Options, compacted bool) *scene {
+	w := newWorld(crashDice{plainDice{rand.New(rand.NewPCG(41, 42))}, seed}, o)
+	w.addTopic("topic-0", compacted)
+	s := &scene{w: w, m: w.twins[0]}
+	s.m.config = testConfig()
+	s.m.config.SegmentBytes = 1 << 20
+	s.m.config.CleanupDelete, s.m.config.CleanupCompact = !compacted, compacted
+	s.do(w.begin)
+	return s
+}
+
+func (s *scene) do(f func() error) {
+	if s.err == nil {
+		s.err = f()
+	}
+}
+
+// add appends batches of one record.
+func (s *scene) add(n int) {
+	for range n {
+		s.do(func() error {
+			return s.w.offer(s.m, s.w.batch(s.m, 1, 1000, batch.Options{}), s.m.leaderEpoch(), Internal)
+		})
+	}
+}
+
+// roll makes what is appended next begin a segment.
+func (s *scene) roll() {
+	s.do(func() error {
+		c := *s.m.config
+		c.SegmentMs = -1
+		s.m.log.SetConfig(&c)
+		defer s.m.log.SetConfig(s.m.config)
+		return s.w.offer(s.m, s.w.batch(s.m, 1, 1000, batch.Options{}), s.m.leaderEpoch(), Internal)
+	})
+}
+
+func (s *scene) settle() { s.do(func() error { return s.w.settle(s.m) }) }
+
+// cut takes batches of one record off the end.
+func (s *scene) cut(n int) {
+	s.do(func() error {
+		left := len(s.m.entries) - n
+		to := s.m.end - int64(n)
+		s.w.mu.Lock()
+		s.m.change(content{s.m.entries[:left:left], s.m.first, s.m.start, to})
+		s.w.mu.Unlock()
+		s.m.cuts++
+		err := s.m.log.TruncateTo(to)
+		s.m.cutEpochs(to)
+		return err
+	})
+}
+
+func (s *scene) anew(to int64) {
+	s.do(func() error {
+		s.w.mu.Lock()
+		s.m.acked = min(s.m.acked, to)
+		s.m.change(content{nil, to, to, to})
+		s.w.mu.Unlock()
+		s.m.cuts++
+		s.m.epochs, s.m.writers, s.m.cleanTo = nil, map[int64]*sender{}, 0
+		return s.m.log.TruncateFullyAndStartAt(to)
+	})
+}
+
+// clean cleans the log, and holds on to what was there, so that the cleaned segments wait for their places.
+func (s *scene) clean() {
+	s.do(func() error {
+		slice, err := s.m.log.Read(0, 1, 1, true)
+		s.w.held = append(s.w.held, held{s.m, slice, nil, -1})
+		return err
+	})
+	s.do(func() error { return s.w.clean(s.m) })
+	s.do(s.w.scrubEnd)
+}
+
+// once has the first call of a kind, behind one of another kind, at a file whose name ends so meet a fault; without an error it kills the process.
+func (s *scene) once(behind, op vfs.Op, suffix string, fault error) {
+	w, bitten, passed := s.w, false, behind == ""
+	proc := w.proc
+	w.watching = func(c vfs.Call) vfs.Fault {
+		if passed = passed || c.Op == behind; !passed || bitten || c.Op != op || !strings.HasSuffix(c.Path, suffix) && !strings.HasSuffix(c.To, suffix) {
+			return vfs.Fault{}
+		}
+		bitten = true
+		w.story.add("bitten: %s %s", c.Op, c.Path)
+		if fault == nil {
+			proc.kill()
+		}
+		return vfs.Fault{Err: fault}
+	}
+	w.watch()
+}
+
+// killed waits until the process is, and starts another.
+func (s *scene) killed() {
+	s.do(func() error {
+		synctest.Wait()
+		if !s.w.proc.dead() {
+			return fmt.Errorf("nobody killed the process")
+		}
+		s.w.watching = nil
+		return s.w.crash(false)
+	})
+}
+
+// calm lets everything come to rest.
+func (s *scene) calm() { s.do(func() error { synctest.Wait(); return nil }) }
+
+// act plays the last act; the power is cut before one of its calls, or when it is over.
+func (s *scene) act(f func()) {
+	s.do(func() error {
+		s.w.watching = nil
+		s.w.arm(s.last, vfs.Fault{}, true)
+		f()
+		synctest.Wait()
+		s.w.powered = s.w.proc.dead()
+		if s.w.powered { // what the process was told when it died is no error
+			s.err = nil
+		}
+		return s.err
+	})
+	s.do(func() error { return s.w.crash(true) })
+	s.do(func() error { return s.w.verify(s.m) })
+}
+
+// TestNothingIsBuiltOnWhatAKilledProcessDidNotSync: a kill leaves in the page cache what a power cut would still take.
+func TestNothingIsBuiltOnWhatAKilledProcessDidNotSync(t *testing.T) {
+	t.Run("a cut", func(t *testing.T) {
+		scenes(t, false, func(s *scene) {
+			for range 12 { // until there is a journal, and a checkpoint of most of it
+				s.add(1)
+				s.settle()
+			}
+			s.once(vfs.OpTruncate, vfs.OpSync, ".log", nil)
+			s.cut(9)
+			s.killed()
+			s.act(func() { s.add(1); s.calm(); s.add(1) })
+		})
+	})
+	t.Run("a log", func(t *testing.T) {
+		scenes(t, false, func(s *scene) {
+			s.once("", vfs.OpSync, identityFile, nil)
+			s.add(1)
+			s.killed()
+			s.act(func() { s.anew(1); s.calm(); s.add(1) })
+		})
+	})
+	t.Run("a log that begins anew", func(t *testing.T) {
+		scenes(t, false, func(s *scene) {
+			s.once("", vfs.OpSync, identityFile, nil)
+			s.anew(13)
+			s.killed()
+			s.act(func() { s.add(1) })
+		})
+	})
+}
+
+// TestACutIsNotForgotten: want of space before its turn leaves it to a later round.
+func TestACutIsNotForgotten(t *testing.T) {
+	scenes(t, true, func(s *scene) {
+		for range 6 {
+			s.roll()
+		}
+		s.add(3)
+		s.settle()
+		s.clean()
+		s.once("", vfs.OpRename, swapSuffix, syscall.ENOSPC)
+		s.cut(3)
+		s.calm()
+		s.add(1)
+		s.settle()
+		s.act(func() { s.add(1) })
+	})
+}
