@@ -23,6 +23,26 @@ import (
 // metadataPartition is the directory of the metadata log.
 const metadataPartition = model.MetadataTopic + "-0"
 
+// metadataLog is the log of the metadata, under the quorum that drives it.
+type metadataLog struct {
+	*plog.Log
+	quorum *quorum.Quorum
+}
+
+// rot is the damage for which no snapshot stands.
+func (m *metadataLog) rot() (out []*plog.RotError) {
+	from := int64(0)
+	if base := m.quorum.Base(); base != nil {
+		from = base.End.Offset
+	}
+	for _, r := range m.Rot() {
+		if r.To > from {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // maxMetadataBatch bounds what one request may change: 10,000 partitions fit.
 const maxMetadataBatch = 8 << 20
 
@@ -44,6 +64,7 @@ func (n *Node) startController(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the metadata quorum: %w", err)
 	}
+	n.metadata.Store(&metadataLog{log, n.quorum})
 	n.snapshots.register()
 	if _, err := n.quorum.Lead(ctx); err != nil {
 		return fmt.Errorf("lead the metadata quorum: %w", err)

@@ -64,6 +64,7 @@ type Node struct {
 	quorum     *quorum.Quorum
 	meta       *meta.Machine
 	controller *shard.Shard
+	metadata   atomic.Pointer[metadataLog] // once it is open
 	snapshots  *snapshots
 	running    sync.WaitGroup // shards and deletions
 	serving    sync.WaitGroup // the admin listener

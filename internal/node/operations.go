@@ -57,7 +57,7 @@ func (n *Node) health() admin.Health {
 	counts := map[string]int{}
 	rot := map[string][]admin.Rot{}
 	for p := range n.partitions.All() {
-		rot[p.Dir()] = append(rot[p.Dir()], rotOf(p)...)
+		rot[p.Dir()] = append(rot[p.Dir()], rotOf(p.Dir(), p.Name(), p.Log().Rot())...)
 		h.Partitions.Total++
 		counts[p.Dir()]++
 		switch {
@@ -66,6 +66,9 @@ func (n *Node) health() admin.Health {
 		case p.LeaderEpoch() >= 0:
 			h.Partitions.Leading++
 		}
+	}
+	if m, path := n.metadata.Load(), n.static.Broker.MetadataLogDir; m != nil {
+		rot[path] = append(rot[path], rotOf(path, metadataName, m.rot())...)
 	}
 	for _, d := range *dirs {
 		out := admin.Directory{

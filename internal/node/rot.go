@@ -6,18 +6,20 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ottla/ottla/internal/cluster/partition"
+	"github.com/ottla/ottla/internal/kafka/model"
 	"github.com/ottla/ottla/internal/service/admin"
 	"github.com/ottla/ottla/internal/storage/dir"
 	"github.com/ottla/ottla/internal/storage/plog"
 )
 
-// rotOf is what /health tells of a partition's damage.
-func rotOf(p *partition.Partition) []admin.Rot {
+// metadataName is the name of the metadata log as of a partition.
+var metadataName = model.TopicPartition{Topic: model.MetadataTopic}
+
+// rotOf is what /health tells of a log's damage.
+func rotOf(dir string, name model.TopicPartition, rot []*plog.RotError) []admin.Rot {
 	var out []admin.Rot
-	for _, r := range p.Log().Rot() {
-		name := p.Name()
-		out = append(out, admin.Rot{Topic: name.Topic, Partition: name.Partition, File: filepath.Join(p.Dir(), name.String(), plog.FileName(r.Segment, plog.LogSuffix)), Position: r.Position,
+	for _, r := range rot {
+		out = append(out, admin.Rot{Topic: name.Topic, Partition: name.Partition, File: filepath.Join(dir, name.String(), plog.FileName(r.Segment, plog.LogSuffix)), Position: r.Position,
 			FirstOffset: r.From, LastOffset: r.To - 1, Reason: r.Detail})
 	}
 	return out
@@ -56,14 +58,19 @@ func (n *Node) scrubbed(d *dir.Dir, out *admin.Directory) []string {
 
 // rottenOffsets shows how many offsets of each damaged partition cannot be read.
 func (n *Node) rottenOffsets(show func(value float64, labels ...string)) {
-	for p := range n.partitions.All() {
+	add := func(dir string, name model.TopicPartition, rot []*plog.RotError) {
 		var offsets int64
-		for _, r := range p.Log().Rot() {
+		for _, r := range rot {
 			offsets += r.To - r.From
 		}
 		if offsets > 0 {
-			name := p.Name()
-			show(float64(offsets), p.Dir(), name.Topic, strconv.Itoa(int(name.Partition)))
+			show(float64(offsets), dir, name.Topic, strconv.Itoa(int(name.Partition)))
 		}
+	}
+	for p := range n.partitions.All() {
+		add(p.Dir(), p.Name(), p.Log().Rot())
+	}
+	if m := n.metadata.Load(); m != nil {
+		add(n.static.Broker.MetadataLogDir, metadataName, m.rot())
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ottla/ottla/internal/cluster/partition"
 	"github.com/ottla/ottla/internal/config"
 	"github.com/ottla/ottla/internal/metric"
 	"github.com/ottla/ottla/internal/storage/dir"
@@ -79,8 +78,11 @@ func (n *Node) scrub() {
 
 func (s *scrubber) settings() config.Scrub { return s.node.dynamic.Load().Scrub }
 
-// nameOf is a partition's name in its log directory.
-func nameOf(p *partition.Partition) string { return p.Name().String() }
+// keptLog is a log of the directory, under its name there.
+type keptLog struct {
+	name string
+	*plog.Log
+}
 
 func (s *scrubber) look() dir.Scrub {
 	s.mu.Lock()
@@ -149,7 +151,7 @@ func (s *scrubber) remember() error {
 			continue
 		}
 		last = r
-		i := slices.IndexFunc(logs, func(p *partition.Partition) bool { return nameOf(p) == r.Log })
+		i := slices.IndexFunc(logs, func(l keptLog) bool { return l.name == r.Log })
 		if i < 0 {
 			continue
 		}
@@ -160,15 +162,18 @@ func (s *scrubber) remember() error {
 	return nil
 }
 
-// logs lists the directory's partitions by name.
-func (s *scrubber) logs() []*partition.Partition {
-	var out []*partition.Partition
+// logs lists the directory's logs by name, that of the metadata among them.
+func (s *scrubber) logs() []keptLog {
+	var out []keptLog
 	for p := range s.node.partitions.All() {
 		if p.Dir() == s.dir.Path() {
-			out = append(out, p)
+			out = append(out, keptLog{p.Name().String(), p.Log()})
 		}
 	}
-	slices.SortFunc(out, func(a, b *partition.Partition) int { return strings.Compare(nameOf(a), nameOf(b)) })
+	if s.dir == s.node.metadataDir() {
+		out = append(out, keptLog{metadataPartition, s.node.metadata.Load().Log})
+	}
+	slices.SortFunc(out, func(a, b keptLog) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
@@ -186,13 +191,13 @@ func (s *scrubber) pass(ctx context.Context) error {
 	s.mu.Unlock()
 	var total plog.Surveyed
 	segments := 0
-	for _, p := range logs {
+	for _, l := range logs {
 		after := int64(-1)
-		if c := strings.Compare(nameOf(p), state.Log); c == 0 {
+		if l.name == state.Log {
 			after = state.Segment
 		}
-		for nameOf(p) >= state.Log {
-			base, found, ok, err := s.survey(p, after)
+		for l.name >= state.Log {
+			base, found, ok, err := s.survey(l, after)
 			if err != nil {
 				return err
 			}
@@ -201,7 +206,7 @@ func (s *scrubber) pass(ctx context.Context) error {
 			}
 			after, segments = base, segments+1
 			total.Batches, total.Bytes, total.Rot = total.Batches+found.Batches, total.Bytes+found.Bytes, append(total.Rot, found.Rot...)
-			s.change(func(x *dir.Scrub) { x.Log, x.Segment = nameOf(p), base })
+			s.change(func(x *dir.Scrub) { x.Log, x.Segment = l.name, base })
 			if len(found.Rot) > 0 || time.Since(s.saved) >= scrubSaveEvery {
 				s.save()
 			}
@@ -226,9 +231,9 @@ func (s *scrubber) pass(ctx context.Context) error {
 }
 
 // survey looks at the first sealed segment behind one. A segment that the disk does not read is counted and passed over.
-func (s *scrubber) survey(p *partition.Partition, after int64) (base int64, found plog.Surveyed, ok bool, err error) {
+func (s *scrubber) survey(l keptLog, after int64) (base int64, found plog.Surveyed, ok bool, err error) {
 	name := ""
-	base, found, ok, err = p.Log().SurveySegment(after, func(path string) (vfs.File, error) {
+	base, found, ok, err = l.SurveySegment(after, func(path string) (vfs.File, error) {
 		name = path
 		f, err := vfs.OpenCold(s.dir.FS(), path)
 		if err != nil {
@@ -246,9 +251,12 @@ func (s *scrubber) survey(p *partition.Partition, after int64) (base int64, foun
 		s.mu.Lock()
 		s.mu.unreadable[name] = err
 		s.mu.Unlock()
-		s.node.log.Error("a sealed segment cannot be read: its disk fails there", "log", nameOf(p), "dir", s.dir.Path(), "file", name, "error", err)
+		s.node.log.Error("a sealed segment cannot be read: its disk fails there", "log", l.name, "dir", s.dir.Path(), "file", name, "error", err)
 	case err == nil && ok:
 		s.segments.Inc()
+	}
+	if len(found.Rot) > 0 && l.name == metadataPartition {
+		s.node.snapshots.replace() // what is in memory is sound
 	}
 	return base, found, ok, nil
 }
@@ -257,10 +265,10 @@ func (s *scrubber) survey(p *partition.Partition, after int64) (base int64, foun
 func (s *scrubber) save() {
 	s.saved = time.Now()
 	var rot []dir.ScrubRot
-	for _, p := range s.logs() {
-		for _, r := range p.Log().Rot() {
+	for _, l := range s.logs() {
+		for _, r := range l.Rot() {
 			if len(rot) < maxScrubRot {
-				rot = append(rot, dir.ScrubRot{Log: nameOf(p), Segment: r.Segment, Position: r.Position, Until: r.Until, From: r.From, To: r.To, Reason: r.Detail})
+				rot = append(rot, dir.ScrubRot{Log: l.name, Segment: r.Segment, Position: r.Position, Until: r.Until, From: r.From, To: r.To, Reason: r.Detail})
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ottla/ottla/internal/cluster/quorum"
@@ -24,6 +25,9 @@ type snapshots struct {
 	log  *slog.Logger
 
 	made, failed *metric.Counter
+
+	// rotten says that the log has damage for which a snapshot is to stand.
+	rotten atomic.Bool
 
 	mu struct {
 		sync.Mutex
@@ -74,6 +78,12 @@ func (s *snapshots) published() {
 	}
 }
 
+// replace has a snapshot made as soon as there is anything that none stands for: a start then needs nothing of the log before it. It never blocks.
+func (s *snapshots) replace() {
+	s.rotten.Store(true)
+	s.published()
+}
+
 // run makes and removes snapshots until the node stops.
 func (s *snapshots) run() {
 	s.retain()
@@ -103,7 +113,7 @@ func (s *snapshots) due(now time.Time) bool {
 	if g.Bytes == 0 || s.held || now.Before(s.retry) {
 		return false
 	}
-	return g.Bytes >= b.MetadataSnapshotBytes || b.MetadataSnapshotInterval > 0 && now.Sub(g.Since) >= b.MetadataSnapshotInterval
+	return s.rotten.Load() || g.Bytes >= b.MetadataSnapshotBytes || b.MetadataSnapshotInterval > 0 && now.Sub(g.Since) >= b.MetadataSnapshotInterval
 }
 
 // wait is how long nothing will be due, unless an image is published.
@@ -112,7 +122,7 @@ func (s *snapshots) wait() time.Duration {
 	wait := time.Duration(math.MaxInt64)
 	if g.Bytes > 0 && !s.held {
 		switch {
-		case g.Bytes >= b.MetadataSnapshotBytes:
+		case s.rotten.Load() || g.Bytes >= b.MetadataSnapshotBytes:
 			wait = 0
 		case b.MetadataSnapshotInterval > 0:
 			wait = g.Since.Add(b.MetadataSnapshotInterval).Sub(now)
@@ -145,6 +155,7 @@ func (s *snapshots) take() {
 		return
 	}
 	s.made.Inc()
+	s.rotten.Store(false)
 	s.mu.Lock()
 	s.mu.bytes, s.mu.at = c.Bytes, n.clock()
 	s.mu.Unlock()
