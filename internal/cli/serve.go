@@ -86,6 +86,9 @@ func completeBrokerKeys(*cobra.Command, []string, string) ([]string, cobra.Shell
 	return keys, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
+// settleTime is how long after its start a node gives up the pages of the program that the start ran through: first requests find them there.
+const settleTime = time.Second
+
 // serve runs a node until it is told to stop or fails.
 func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	level, err := parseLevel(f.logLevel)
@@ -117,6 +120,12 @@ func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	if err := s.announce(n, static, path, f.quiet); err != nil {
 		log.Warn("the addresses could not be printed; they stand in the data directory", "file", node.AddressesFile, "error", err)
 	}
+	settled := time.AfterFunc(settleTime, func() {
+		if err := forgetStart(); err != nil {
+			log.Debug("the memory that only the start needed stays with the process", "error", err)
+		}
+	})
+	defer settled.Stop()
 	var failed error
 	select {
 	case <-ctx.Done():
