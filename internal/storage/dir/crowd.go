@@ -9,7 +9,7 @@ import (
 //
 // Whoever appends while a round syncs waits for the next one. The naive committer begins that as soon as the first has ended, without those whom the first served: they are
 // answered at this moment and send again a moment later. So clients fall into two groups that wait for each other's rounds, each sync serves half of them, and everything that
-// a round costs is paid twice. The crowd counts whom the last round served and who came meanwhile, and waits for as many: until all are there, or for a part of the time that the last
+// a round costs is paid twice. The crowd counts whom the last round served and who came meanwhile, and waits for as many: until all are there, or for as long as the last
 // round took. Where it waited in vain it does not wait for a number of rounds, which doubles.
 type crowd struct {
 	stats   *Stats
@@ -102,5 +102,5 @@ func (c *crowd) begin() (served int64) {
 // end notes how a round went that served so many appends and took so long.
 func (c *crowd) end(served int64, took time.Duration) {
 	c.expected = served + c.appends.Load() - c.taken
-	c.until = time.Now().Add(min(took/2, mostGather))
+	c.until = time.Now().Add(min(took, mostGather))
 }

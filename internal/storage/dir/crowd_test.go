@@ -48,7 +48,7 @@ func TestCrowdWaitsInVainLessAndLess(t *testing.T) {
 		for i := range 1000 {
 			c.round(1, 1, time.Millisecond)
 			switch d := gathered(&c); {
-			case d == 500*time.Microsecond:
+			case d == time.Millisecond:
 				waits++
 			case d != 0:
 				t.Fatalf("wait %d took %v", i, d)
@@ -77,12 +77,12 @@ func TestCrowdDoesNotWait(t *testing.T) {
 		if d := gathered(&c); d != 0 {
 			t.Errorf("with nobody there it waited %v", d)
 		}
-		<-time.After(500 * time.Microsecond)
+		<-time.After(time.Millisecond)
 		c.add()
 		if d := gathered(&c); d != 0 {
 			t.Errorf("long after the last round it waited %v", d)
 		}
-		c.round(1, 1, 2*leastGather-1)
+		c.round(1, 1, leastGather-1)
 		if d := gathered(&c); d != 0 {
 			t.Errorf("after a short round it waited %v", d)
 		}
