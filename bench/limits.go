@@ -13,8 +13,6 @@ import (
 func (b *bench) limits(ctx context.Context, _ *cell, _ *side) (figures, error) {
 	f := figures{}
 	settle(ctx)
-	w := &window{}
-	w.machine[0] = readMachineUse()
 	if err := diskLimits(b.scratch, b.pace.measure/2, f); err != nil {
 		return nil, err
 	}
@@ -23,8 +21,6 @@ func (b *bench) limits(ctx context.Context, _ *cell, _ *side) (figures, error) {
 		return nil, err
 	}
 	f[colLoopback], f[colMemcpy] = rate, memcpy(b.pace.measure/4)
-	w.machine[1] = readMachineUse()
-	w.addOthers(f)
 	return f, nil
 }
 

@@ -147,3 +147,19 @@ func TestChartsAreDrawnToScale(t *testing.T) {
 		t.Error("a chart of nothing is drawn")
 	}
 }
+
+func TestAKeptResultHasALineForEachRow(t *testing.T) {
+	r := example()
+	text, err := r.text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n != 1+4+8 { // head, cells and rows
+		t.Errorf("%d lines:\n%s", n, text)
+	}
+	kept := historyOf(t, r)[0]
+	again, err := kept.text()
+	if err != nil || string(again) != string(text) {
+		t.Errorf("%v: read as\n%s\nnot\n%s", err, again, text)
+	}
+}

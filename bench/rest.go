@@ -27,10 +27,6 @@ func (b *bench) own(ctx context.Context, kind string, do func(target *broker, s 
 func (b *bench) atRest(ctx context.Context, target *broker, f figures) error {
 	pause(ctx, time.Second)
 	pid := target.cmd.Process.Pid
-	w := &window{target: target}
-	if err := w.open(); err != nil {
-		return err
-	}
 	woken, err := wakeups(pid)
 	if err != nil {
 		return err
@@ -42,12 +38,9 @@ func (b *bench) atRest(ctx context.Context, target *broker, f figures) error {
 		return err
 	}
 	ranNow, known := runTime(pid)
-	if err := w.close(); err != nil {
+	u, err := target.usage()
+	if err != nil || !u.known {
 		return err
-	}
-	u := w.broker[1]
-	if !u.known {
-		return nil
 	}
 	f[colIdle], f[colThreads] = mib(u.rss), float64(u.threads)
 	f[colWakeups] = float64(again-woken) / b.pace.rest.Seconds()
@@ -57,7 +50,6 @@ func (b *bench) atRest(ctx context.Context, target *broker, f figures) error {
 	if tail := target.tailPool(); target.kind == "ottla" {
 		f[colTail] = mib(tail)
 	}
-	w.addOthers(f)
 	return nil
 }
 

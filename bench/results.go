@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,15 +74,45 @@ func (r *result) path(dir string) string { return filepath.Join(dir, r.Date+".js
 
 // save writes a result, a whole one or nothing: an interrupted run leaves what it had.
 func (r *result) save(dir string) error {
-	text, err := json.MarshalIndent(r, "", " ")
+	text, err := r.text()
 	if err != nil {
 		return err
 	}
 	path := r.path(dir)
-	if err := os.WriteFile(path+".tmp", append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(path+".tmp", text, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(path+".tmp", path)
+}
+
+// text is JSON with a line for each row.
+func (r *result) text() ([]byte, error) {
+	head := *r
+	head.Cells = nil
+	out, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	out = append(bytes.TrimSuffix(out, []byte("null}")), '{')
+	for i, cell := range slices.Sorted(maps.Keys(r.Cells)) {
+		out = append(out, separator(i, fmt.Sprintf("\n%q:{", cell))...)
+		for j, side := range slices.Sorted(maps.Keys(r.Cells[cell])) {
+			line, err := json.Marshal(r.Cells[cell][side])
+			if err != nil {
+				return nil, err
+			}
+			out = append(append(out, separator(j, fmt.Sprintf("\n %q:", side))...), line...)
+		}
+		out = append(out, '}')
+	}
+	return append(out, "}}\n"...), nil
+}
+
+func separator(i int, text string) string {
+	if i > 0 {
+		return "," + text
+	}
+	return text
 }
 
 // loadResults reads the history, oldest first.
