@@ -152,7 +152,7 @@ var ownProcessCells = []cell{
 var produceCells = []cell{
 	{name: "produce", title: "the base cell: produce 1 KiB records in 64 KiB batches to 10 partitions, acks=all, 2 connections x 5 in flight", base: true, job: produceJob(baseBatch, baseValue), large: true,
 		sides: slices.Concat(twice, []side{natsDefault, floorSide}), columns: append(slices.Clone(produceColumns), colOwnRSS)},
-	{name: "produce-16k", title: "produce, 16 KiB batches", base: true, job: produceJob(16<<10, baseValue), large: true, sides: twice, columns: produceColumns},
+	{name: "produce-16k", title: "produce, 16 KiB batches", job: produceJob(16<<10, baseValue), large: true, sides: twice, columns: produceColumns},
 	{name: "produce-1m", title: "produce, 1 MB batches", base: true, job: produceJob(1_000_000, baseValue), large: true, sides: append(slices.Clone(twice), floorSide), columns: produceColumns},
 	{name: "record-100", title: "produce, 100-byte records", job: produceJob(baseBatch, 100), large: true, sides: plain, columns: produceColumns},
 	{name: "record-10k", title: "produce, 10 KiB records", job: produceJob(baseBatch, 10<<10), large: true, sides: plain, columns: produceColumns},
@@ -175,7 +175,7 @@ var fetchCells = []cell{
 
 var requestCells = []cell{
 	{name: "small-1x1", title: "one-record requests (100 B), one connection, 1 in flight", job: smallJob(1, 1), sides: twice, columns: smallColumns},
-	{name: "small-1x5", title: "one-record requests, one connection, 5 in flight", base: true, job: smallJob(1, 5), sides: twice, columns: smallColumns},
+	{name: "small-1x5", title: "one-record requests, one connection, 5 in flight", job: smallJob(1, 5), sides: twice, columns: smallColumns},
 	{name: "small-1x50", title: "one-record requests, one connection, 50 in flight", base: true, job: smallJob(1, 50), sides: three, columns: smallColumns},
 	{name: "small", title: "one-record requests, 64 connections x 1 in flight", base: true, job: smallJob(64, 1), sides: append(slices.Clone(twice), floorSide), columns: smallColumns},
 	{name: "small-partitions", title: "one-record requests, 64 connections x 1 in flight, over 1 and many partitions that have two batches each", once: true, job: smallJob(64, 1), before: 2,
@@ -257,8 +257,8 @@ type pace struct {
 var (
 	longPace = pace{name: "full", rounds: 3, warm: time.Second, measure: 3 * time.Second, jvm: 20 * time.Second, rest: 5 * time.Second, starts: 5, maxBytes: 3 << 30, prewarm: 2 << 30,
 		repeats: 40, limit: 42 * time.Minute, scale: 1}
-	quickPace = pace{name: "quick", rounds: 2, warm: time.Second, measure: 2 * time.Second, jvm: 10 * time.Second, rest: 2 * time.Second, starts: 3, maxBytes: 2 << 30, prewarm: 1 << 30,
-		repeats: 6, limit: 5 * time.Minute, scale: 1, baseOnly: true}
+	quickPace = pace{name: "quick", rounds: 2, warm: 500 * time.Millisecond, measure: 1500 * time.Millisecond, jvm: 10 * time.Second, rest: 2 * time.Second, starts: 3, maxBytes: 2 << 30, prewarm: 1 << 30,
+		repeats: 5, limit: 330 * time.Second, scale: 1, baseOnly: true}
 	shortPace = pace{name: "short", rounds: 1, warm: 200 * time.Millisecond, measure: 400 * time.Millisecond, jvm: 2 * time.Second, rest: time.Second, starts: 1, maxBytes: 256 << 20,
 		limit: 10 * time.Minute, scale: 20, ottla: true}
 )

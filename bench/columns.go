@@ -71,7 +71,7 @@ const (
 // closing columns stand in every table in which a row has them.
 var closing = []column{colRSS, colTail, colKernel, colOthers}
 
-// digits is how many decimals a figure is printed with: three significant ones.
+// digits prints a figure with three significant digits, the small ones of a ratio too.
 func digits(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 100:
@@ -80,8 +80,10 @@ func digits(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	case a >= 1:
 		return strconv.FormatFloat(v, 'f', 2, 64)
-	default:
+	case a >= 0.1 || a < 0.0001:
 		return strconv.FormatFloat(v, 'f', 3, 64)
+	default:
+		return strconv.FormatFloat(v, 'f', 2-int(math.Floor(math.Log10(a))), 64)
 	}
 }
 

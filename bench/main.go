@@ -55,7 +55,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.short, "short", false, "one round of very short measurements, every cell against Ottla and the base cells against Kafka too, as CI runs it")
 	f.BoolVar(&o.quick, "quick", false, "the base cells only, in less than 6 minutes")
 	f.IntVar(&o.rounds, "rounds", 0, "how often each broker has its turn, if there is time (3, with -quick 2, with -short 1)")
-	f.DurationVar(&o.measure, "measure", 0, "how long each measurement takes (3s, with -quick 2s, with -short 400ms)")
+	f.DurationVar(&o.measure, "measure", 0, "how long each measurement takes (3s, with -quick 1.5s, with -short 400ms)")
 	f.StringVar(&o.cell, "cell", "", "cells to run, separated by commas: "+cellNames()+" (all)")
 	f.StringVar(&o.target, "target", "both", "ottla, kafka or both; with both also NATS, and the floor, a server that only answers")
 	f.BoolVar(&o.save, "save", false, "keep the result in "+resultsDir+" and write "+pageFile+" from the newest result of each cell")

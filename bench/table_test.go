@@ -137,6 +137,14 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+func TestFiguresArePrintedWithThreeDigits(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.000", 12345.6: "12,346", 99.96: "100.0", 1.234: "1.23", 0.25: "0.250", 0.0125: "0.0125", 0.00123456: "0.00123", 0.00001: "0.000", -0.05: "-0.0500"} {
+		if got := digits(v); got != want {
+			t.Errorf("%v is printed as %s, not %s", v, got, want)
+		}
+	}
+}
+
 func TestFiguresAreKeptShort(t *testing.T) {
 	for v, want := range map[float64]float64{0: 0, 123456.7: 123460, 0.00123456: 0.0012346, -2.000049: -2, 1: 1} {
 		if got := short(v); got != want {
