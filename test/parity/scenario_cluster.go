@@ -48,6 +48,8 @@ func connections(s *side) {
 	s.raw("key -1", -1, 0, false, nil)
 	s.raw("key 4", 4, 0, false, nil)
 	s.raw("key 52, of a controller", 52, 0, true, nil)
+	s.raw("key 59, FetchSnapshot, of a controller", 59, 0, true, nil)
+	s.raw("key 73, AssignReplicasToDirs, of a controller", 73, 0, true, nil)
 	s.raw("empty Metadata body", 3, 9, true, nil)
 	s.raw("cut Metadata body", 3, 1, false, []byte{0, 0, 0, 5, 0})
 	s.raw("Metadata with too many topics", 3, 1, false, []byte{127, 255, 255, 255, 0})

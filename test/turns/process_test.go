@@ -41,11 +41,13 @@ type place struct {
 	data       []string // log.dirs
 	properties string
 	address    string
+	controller string // the address of its listener
 	output     transcript.Transcript
 	running    *exec.Cmd
 	exited     chan error
-	stopped    bool   // whoever was last stopped in order
-	release    string // of Kafka, that the directory is formatted for; empty for this one
+	stopped    bool     // whoever was last stopped in order
+	release    string   // of Kafka, that the directory is formatted for; empty for this one
+	overrides  []string // settings of Kafka alone
 }
 
 func freePort(t *testing.T) int {
@@ -91,13 +93,13 @@ func newPlaceOf(t *testing.T, dirs int, release string, settings ...string) *pla
 		p.data = append(p.data, filepath.Join(p.dir, fmt.Sprintf("data-%d", i)))
 	}
 	port, controller := freePort(t), freePort(t)
-	p.address = fmt.Sprintf("127.0.0.1:%d", port)
-	voters := fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", controller)
+	p.address, p.controller = fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", controller)
+	voters := "controller.quorum.bootstrap.servers=" + p.controller
 	if p.static() {
-		voters = fmt.Sprintf("controller.quorum.voters=1@127.0.0.1:%d", controller)
+		voters = "controller.quorum.voters=1@" + p.controller
 	}
 	lines := []string{
-		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", p.address, controller),
+		"process.roles=broker,controller", "node.id=1", fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", p.address, p.controller),
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "controller.listener.names=CONTROLLER",
 		voters, "log.dirs=" + strings.Join(p.data, ","),
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
@@ -175,7 +177,11 @@ func (p *place) start(who string) {
 	p.t.Helper()
 	var cmd *exec.Cmd
 	if who == kafka {
-		cmd = p.java("kafka.Kafka", p.properties)
+		args := []string{"kafka.Kafka", p.properties}
+		for _, o := range p.overrides {
+			args = append(args, "--override", o)
+		}
+		cmd = p.java(args...)
 	} else {
 		cmd = p.ottla("serve", "--quiet", p.properties, "--override", "ottla.admin.listener=")
 	}
