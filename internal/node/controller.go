@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/broker/api"
+	"github.com/ottla/ottla/internal/cluster/partition"
 	"github.com/ottla/ottla/internal/cluster/quorum"
 	"github.com/ottla/ottla/internal/cluster/shard"
 	"github.com/ottla/ottla/internal/config"
@@ -219,8 +220,9 @@ const announceTimeout = time.Second
 // openLogs opens, and after a crash recovers, every log that the metadata gives to this broker, several at a time; what else lies in the directories is reported.
 func (n *Node) openLogs(image *meta.Image) error {
 	type task struct {
-		topic *meta.Topic
-		index int32
+		topic    *meta.Topic
+		index    int32
+		settings *partition.Settings
 	}
 	tasks := make(chan task)
 	var failed error
@@ -229,7 +231,7 @@ func (n *Node) openLogs(image *meta.Image) error {
 	for range 2 * runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for t := range tasks {
-				log, err := n.openLog(t.topic, t.index, n.topicSettings(image, t.topic.Name))
+				log, err := n.openLog(t.topic, t.index, t.settings)
 				n.logsDone.Add(1)
 				mu.Lock()
 				if err != nil && failed == nil {
@@ -247,9 +249,10 @@ func (n *Node) openLogs(image *meta.Image) error {
 	known := map[string]bool{metadataPartition: true}
 	n.logsTotal.Store(int64(image.PartitionCount()))
 	for topic := range image.Topics() {
+		settings := n.topicSettings(image, topic.Name)
 		for i := range topic.Partitions {
 			known[model.TopicPartition{Topic: topic.Name, Partition: int32(i)}.String()] = true
-			tasks <- task{topic, int32(i)}
+			tasks <- task{topic, int32(i), settings}
 		}
 	}
 	close(tasks)
