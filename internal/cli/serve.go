@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -110,7 +112,16 @@ func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	if len(static.Ignored) > 0 {
 		log.Warn("these settings have no effect in this build; docs/configs.md says why", "keys", static.Ignored)
 	}
-	n, err := node.Open(ctx, node.Options{Static: static, Loggers: loggers, Version: buildVersion().Version})
+	giveBack := func() {
+		if err := forgetStart(); err != nil {
+			log.Debug("the memory that only the start needed stays with the process", "error", err)
+		}
+	}
+	n, err := node.Open(ctx, node.Options{Static: static, Loggers: loggers, Version: buildVersion().Version, ManyRest: func() {
+		runtime.GC() // what pools hold outlives one collection
+		debug.FreeOSMemory()
+		giveBack()
+	}})
 	if err != nil {
 		if interrupted := interruption(ctx); interrupted != nil {
 			return interrupted
@@ -120,11 +131,7 @@ func (s *shell) serve(ctx context.Context, path string, f *serveFlags) error {
 	if err := s.announce(n, static, path, f.quiet); err != nil {
 		log.Warn("the addresses could not be printed; they stand in the data directory", "file", node.AddressesFile, "error", err)
 	}
-	settled := time.AfterFunc(settleTime, func() {
-		if err := forgetStart(); err != nil {
-			log.Debug("the memory that only the start needed stays with the process", "error", err)
-		}
-	})
+	settled := time.AfterFunc(settleTime, giveBack)
 	defer settled.Stop()
 	var failed error
 	select {

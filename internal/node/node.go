@@ -34,6 +34,8 @@ type Options struct {
 	Clock func() time.Time
 	// Version is what this build calls itself.
 	Version string
+	// ManyRest is told when many connections have come to rest, and left garbage of several KiB each: the process may give it back. Nil hears nothing.
+	ManyRest func()
 }
 
 // Node is one running node.
@@ -46,6 +48,7 @@ type Node struct {
 	metrics     *metric.Registry
 	incarnation model.TopicID
 	version     string
+	manyRest    func()
 	started     time.Time
 
 	ctx    context.Context
@@ -112,7 +115,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{
 		static: static, loggers: o.Loggers, log: o.Loggers.Logger("node"), fs: o.FS, clock: o.Clock, metrics: metric.NewRegistry(),
-		incarnation: model.TopicID(uuid.New()), version: o.Version, started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(), descriptors: descriptorLimit(),
+		incarnation: model.TopicID(uuid.New()), version: o.Version, manyRest: o.ManyRest, started: time.Now(), fatal: make(chan error, 1), partitions: partition.NewRegistry(), descriptors: descriptorLimit(),
 	}
 	if n.fs == nil {
 		n.fs = vfs.OS()

@@ -41,7 +41,7 @@ func (n *Node) startServer() error {
 	n.server, err = server.New(server.Options{
 		Listeners: listeners, BudgetBytes: b.RequestMemoryBytes, MaxRequestBytes: b.SocketRequestMaxBytes,
 		IdleTimeout: b.ConnectionsMaxIdle, SendBufferBytes: b.SocketSendBufferBytes, ReceiveBufferBytes: b.SocketReceiveBufferBytes,
-		Count: n.shareDescriptors, Limits: &limits, Logger: n.loggers.Logger("server"), Metrics: n.metrics,
+		Count: n.shareDescriptors, ManyRest: n.manyRest, Limits: &limits, Logger: n.loggers.Logger("server"), Metrics: n.metrics,
 	})
 	if err != nil {
 		return err

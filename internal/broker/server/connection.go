@@ -50,13 +50,15 @@ type Conn struct {
 	writerWait atomic.Int64 // the writer does
 	writeSince atomic.Int64 // a write is in the system's hands
 	inLine     atomic.Int64 // a whole request waits for the answers before it, or an answer for room in the queue
+	resting    atomic.Bool  // the reader has been asked to rest, or does
+	canRest    bool
 	held       [purposes]atomic.Int64
 }
 
 func newConn(s *Server, l *listener, socket net.Conn, ip netip.Addr) *Conn {
 	c := &Conn{server: s, listener: l, socket: socket, ip: ip, stop: make(chan struct{}), idle: make(chan struct{}, 1)}
-	c.in.init()
 	c.out.conn = c
+	c.canRest = canRest(socket)
 	c.queue.init()
 	c.lastRead.Store(s.sinceStart(time.Now()))
 	return c
@@ -129,15 +131,27 @@ func (c *Conn) release(n int64, p purpose) {
 	c.server.budget.release(n, p)
 }
 
-// run is the reader: it lives as long as the connection.
+// run is the reader: it lives as long as the connection, but for the times of rest.
 func (c *Conn) run() {
-	defer c.server.running.Done()
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.lastWords(cause, c.route(c.request.Key))
 		}
 	}()
-	why := c.read()
+	c.resting.Store(false)
+	c.in.open()
+	if why := c.read(); why != pausing {
+		c.end(why)
+		return
+	}
+	c.request.Body = nil // it was in the buffer
+	c.in.close()
+	go c.rest()
+}
+
+// end is what the reader does last.
+func (c *Conn) end(why reason) {
+	defer c.server.running.Done()
 	if c.unsent.Load() == 0 {
 		c.out.flush()
 	}

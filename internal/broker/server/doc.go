@@ -31,7 +31,8 @@
 //
 // # Ownership
 //
-// A connection belongs to two goroutines: its reader, which also runs stage one, and its writer, which starts when the first answer parks. The outbox is the
+// A connection belongs to two goroutines: its reader, which also runs stage one, and its writer, which starts when the first answer parks. One that says nothing for
+// some seconds rests: the reader gives up its buffer, and with itself its stack, and another begins when something comes. The outbox is the
 // reader's while nothing is queued and the writer's otherwise. The queue has its own lock, the budget has its own, and the server's lock guards the set of
 // connections; none is held across a system call or a call of a handler. One goroutine per listener accepts, one per server watches the deadlines.
 //

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/ottla/ottla/internal/kafka/wire"
@@ -20,7 +22,7 @@ const (
 // with many, moves reading to a bulk buffer; that goes back as soon as all that was in it has been served. A frame that does not fit the bulk buffer gets one of
 // its own and is read straight into it.
 type inbox struct {
-	own        [ownSize]byte
+	own        *[ownSize]byte // nil while the connection rests
 	bulk       *buffer
 	buf        []byte // own or bulk
 	start, end int    // what of buf has not been served
@@ -34,7 +36,17 @@ type inbox struct {
 	arrived     time.Time
 }
 
-func (in *inbox) init() { in.buf = in.own[:] }
+// open takes the small buffer.
+func (in *inbox) open() {
+	in.own = smallBuffers.Get().(*[ownSize]byte)
+	in.buf = in.own[:]
+}
+
+// close gives it back; nothing may be left in it.
+func (in *inbox) close() {
+	smallBuffers.Put(in.own)
+	in.own, in.buf = nil, nil
+}
 
 // next returns the next frame without its size. It is valid until the next call.
 func (in *inbox) next(c *Conn) (frame []byte, why reason) {
@@ -190,11 +202,22 @@ func (in *inbox) readInto(c *Conn, b []byte) (int, reason) {
 	if why := c.reason(); why != open {
 		return 0, why
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		why := c.interrupted()
+		if why == pausing && (in.start < in.end || in.bulk != nil || in.large != nil) {
+			why = open // a frame has begun to come in
+		}
+		return 0, why
+	}
+	return 0, c.endedByPeer(err)
+}
+
+func (c *Conn) endedByPeer(err error) reason {
 	if c.frameSince.Load() != 0 {
-		return 0, c.complain(closedByPeer, "a connection ended in the middle of a request", slog.Int64("bytes", c.frameSize.Load()),
+		return c.complain(closedByPeer, "a connection ended in the middle of a request", slog.Int64("bytes", c.frameSize.Load()),
 			slog.Int64("received", c.frameHave.Load()), slog.String("error", fmt.Sprint(err)))
 	}
-	return 0, closedByPeer
+	return closedByPeer
 }
 
 // nextLarge receives a frame that is larger than the bulk buffer, of which buf has the beginning.
@@ -260,6 +283,7 @@ func (in *inbox) grow(c *Conn, size int) reason {
 func (in *inbox) drop(c *Conn) {
 	in.start, in.end = 0, 0
 	in.letGo(c)
+	in.close()
 }
 
 // noteFrame tells the watch about a frame that is half received.

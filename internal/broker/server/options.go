@@ -29,6 +29,8 @@ type Options struct {
 	MemoryTimeout time.Duration
 	// StallTimeout is for how long, when memory is short, a connection may hold some without making progress (default 500 ms).
 	StallTimeout time.Duration
+	// RestAfter is how long a connection says nothing before it gives up its buffer and its stack (default 3 s).
+	RestAfter time.Duration
 	// DrainTimeout is for how long a connection that ends may take to write the answers it still owes (default 500 ms).
 	DrainTimeout time.Duration
 
@@ -37,6 +39,9 @@ type Options struct {
 
 	// Count is told how many connections there are, after one came and after one went. Two calls may overlap; nil hears nothing.
 	Count func(connections int)
+
+	// ManyRest is told when many connections have come to rest, and left garbage of several KiB each; nil hears nothing.
+	ManyRest func()
 
 	Limits  *Limits // nil: none
 	Logger  *slog.Logger
@@ -91,6 +96,7 @@ const (
 	defaultFrameTimeout    = 30 * time.Second
 	defaultMemoryTimeout   = 30 * time.Second
 	defaultStallTimeout    = 500 * time.Millisecond
+	defaultRestAfter       = 3 * time.Second
 	defaultDrainTimeout    = 500 * time.Millisecond
 )
 
@@ -115,6 +121,7 @@ func (o *Options) complete() error {
 	setDefault(&o.FrameTimeout, defaultFrameTimeout)
 	setDefault(&o.MemoryTimeout, defaultMemoryTimeout)
 	setDefault(&o.StallTimeout, defaultStallTimeout)
+	setDefault(&o.RestAfter, defaultRestAfter)
 	setDefault(&o.DrainTimeout, defaultDrainTimeout)
 	if o.Limits == nil {
 		o.Limits = &noLimits

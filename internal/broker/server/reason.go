@@ -21,6 +21,9 @@ const (
 	reasons
 )
 
+// pausing is no end: the reader rests until the peer says something.
+const pausing = reasons
+
 func (r reason) String() string {
 	return [...]string{"open", "peer", "answer", "idle", "shutdown", "too_large", "foreign_protocol", "malformed", "unsupported", "slow_frame", "stalled",
 		"no_memory", "broken_body", "disk_error"}[r]

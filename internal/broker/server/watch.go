@@ -29,6 +29,7 @@ func (s *Server) watch() {
 	tense := min(max(o.StallTimeout/4, watchEveryMin), calm)
 	ticker := time.NewTicker(calm)
 	defer ticker.Stop()
+	var rested rested
 	for {
 		select {
 		case <-s.stopping:
@@ -38,18 +39,24 @@ func (s *Server) watch() {
 		case <-ticker.C:
 			now := time.Now()
 			connections := s.snapshot()
+			asked := 0
 			for _, c := range connections {
 				if why := c.overdue(s.sinceStart(now)); why != open {
 					c.expire(why)
 				} else if c.unread(s.sinceStart(now)) && peerLeft(c.socket) {
 					c.drain(closedByPeer)
+				} else if c.askToRest(s.sinceStart(now)) {
+					asked++
 				}
 			}
+			rested.note(asked, o.ManyRest)
 			short := false
 			for p := range purposes {
 				short = s.shed(now, p, connections) || short
 			}
-			if !short {
+			if short || asked > 0 { // those that were asked to rest are told of soon
+				ticker.Reset(tense)
+			} else {
 				ticker.Reset(calm)
 			}
 			s.complaints.settle(now, false)

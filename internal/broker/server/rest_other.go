@@ -1,0 +1,9 @@
+//go:build !linux
+
+package server
+
+import "net"
+
+func canRest(net.Conn) bool { return false }
+
+func awaitReadable(net.Conn) {}
