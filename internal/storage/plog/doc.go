@@ -15,6 +15,8 @@
 //  7. Index, time index, snapshot and leader-epoch file are hints: missing or wrong ones cost time, never records.
 //  8. A chunk of memory is not used again while a reader or the committer holds it.
 //  9. Compaction keeps the newest record of every key, and drops a tombstone only after everything that it hides is gone from the disk.
+//  10. What a crash left of a log is synced before anything of it is written, cut, replaced or told to a checkpoint.
+//  11. The manifest alone tells leader epochs and producers at the recovery point; the files that have them too are for Kafka, and for a start without it.
 //
 // # Ownership
 //

@@ -93,7 +93,7 @@ func (w *world) append(m *twin) error {
 }
 
 func (w *world) compressed(m *twin) error {
-	codec := []batch.Codec{batch.Gzip, batch.Snappy, batch.LZ4}[w.between(0, 2, "codec")]
+	codec := []batch.Codec{batch.Gzip, batch.Snappy, batch.LZ4, batch.Zstd}[w.between(0, 3, "codec")]
 	err := w.offer(m, w.batch(m, w.between(1, 9, "records"), w.between(0, 300, "size"), batch.Options{Codec: codec}), m.leaderEpoch(), Client)
 	if err == errRefused {
 		return nil
@@ -618,8 +618,9 @@ func (w *world) seekTime(m *twin) error {
 	if err != nil {
 		return w.explained(err)
 	}
-	hidden := false // the greatest of what the files have is deleted
+	hidden := false // the greatest of what the files have is deleted, or was in a batch that compaction emptied, as in Kafka
 	for _, e := range m.entries {
+		hidden = hidden || e.now != nil && e.now.RecordCount() == 0 && e.now.MaxTimestamp() >= greatest.Timestamp
 		for _, r := range e.recs {
 			hidden = hidden || e.now != nil && r.offset < m.start && r.timestamp >= greatest.Timestamp
 		}

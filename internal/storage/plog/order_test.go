@@ -3,6 +3,7 @@ package plog
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,11 +94,24 @@ func (s *scene) add(n int) {
 func (s *scene) roll() {
 	s.do(func() error {
 		c := *s.m.config
-		c.SegmentMs = -1
+		c.SegmentBytes = 1
 		s.m.log.SetConfig(&c)
 		defer s.m.log.SetConfig(s.m.config)
 		return s.w.offer(s.m, s.w.batch(s.m, 1, 1000, batch.Options{}), s.m.leaderEpoch(), Internal)
 	})
+}
+
+// put appends one record; no value is a tombstone.
+func (s *scene) put(key, value string) {
+	e := &entry{recs: []record{{timestamp: s.w.clock, key: key, value: value, tombstone: value == ""}}}
+	s.w.builder.Reset(batch.Options{})
+	if value == "" {
+		s.w.builder.Append(s.w.clock, []byte(key), nil)
+	} else {
+		s.w.builder.Append(s.w.clock, []byte(key), []byte(value))
+	}
+	e.orig = slices.Clone(s.w.builder.Build())
+	s.do(func() error { return s.w.offer(s.m, e, s.m.leaderEpoch(), Internal) })
 }
 
 func (s *scene) settle() { s.do(func() error { return s.w.settle(s.m) }) }
@@ -225,17 +239,140 @@ func TestNothingIsBuiltOnWhatAKilledProcessDidNotSync(t *testing.T) {
 // TestACutIsNotForgotten: want of space before its turn leaves it to a later round.
 func TestACutIsNotForgotten(t *testing.T) {
 	scenes(t, true, func(s *scene) {
-		for range 6 {
-			s.roll()
+		s.put("k", "old")
+		s.put("k", "new")
+		s.roll()
+		for range 3 {
+			s.put("x", "old")
 		}
-		s.add(3)
 		s.settle()
 		s.clean()
 		s.once("", vfs.OpRename, swapSuffix, syscall.ENOSPC)
 		s.cut(3)
 		s.calm()
+		s.put("x", "new")
+		s.settle()
+		s.act(func() { s.add(1) })
+	})
+}
+
+// TestWhatAFailedRoundWroteIsNotInTheJournal: the bytes were written, then a hint found no space. The next round's frame has nothing of them.
+func TestWhatAFailedRoundWroteIsNotInTheJournal(t *testing.T) {
+	scenes(t, false, func(s *scene) {
+		for range 6 { // until there is a journal
+			s.add(1)
+			s.settle()
+		}
+		s.once("", vfs.OpCreate, epochFile+".tmp", syscall.ENOSPC)
+		s.do(func() error { return s.w.elect(s.m) })
+		s.do(func() error { return s.w.elect(s.m) })
 		s.add(1)
 		s.settle()
+		s.act(func() { s.add(1) })
+	})
+}
+
+// TestManifestOfAReplacedSegment: its recovery point is the end of the log, and so of the last segment; when a cleaned one takes the name of that, the position means nothing.
+func TestManifestOfAReplacedSegment(t *testing.T) {
+	t.Run("at its end", func(t *testing.T) {
+		scenes(t, true, func(s *scene) {
+			s.put("a", "")
+			s.put("b", "")
+			s.settle()
+			s.do(s.w.stop) // and so a manifest
+			s.roll()
+			s.settle()
+			s.act(func() { s.clean(); s.do(s.w.letGo) }) // the tombstones get the time from which on they may go, and take more room
+		})
+	})
+	t.Run("closed and opened since", func(t *testing.T) {
+		scenes(t, true, func(s *scene) {
+			s.put("a", "1")
+			s.settle()
+			s.do(s.w.stop)
+			s.put("a", "22")
+			s.put("b", strings.Repeat("3", 100))
+			s.roll()
+			s.settle()
+			s.do(func() error { return s.w.closeLog(s.m) })
+			s.act(func() { s.clean(); s.do(s.w.letGo) })
+		})
+	})
+}
+
+// TestTheManifestKnowsProducers: of a log that is read from its files, too.
+func TestTheManifestKnowsProducers(t *testing.T) {
+	send := func(s *scene, id int64) {
+		o := batch.Options{HasProducer: true, ProducerID: id}
+		s.do(func() error { return s.w.offer(s.m, s.w.batch(s.m, 1, 10, o), s.m.leaderEpoch(), Internal) })
+	}
+	scenes(t, false, func(s *scene) {
+		send(s, 1)
+		s.settle()
+		s.once("", vfs.OpCreate, snapshotSuffix+".tmp", syscall.ENOSPC)
+		s.roll() // the snapshot of what came before
+		s.settle()
+		s.do(func() error { // a deleted record still stands for its producer
+			to := s.m.end - 1
+			s.w.mu.Lock()
+			s.m.change(content{s.m.entries, s.m.first, to, s.m.end})
+			s.w.mu.Unlock()
+			return s.m.log.SetStartOffset(to)
+		})
+		s.settle()
+		s.do(s.w.stop)
+		s.act(func() { send(s, 2) })
+	})
+}
+
+// TestLeaderEpochsOfAFile: the file of leader epochs may know one that got no record and was forgotten at a restart. It must not make the batches behind it look strange.
+func TestLeaderEpochsOfAFile(t *testing.T) {
+	scenes(t, true, func(s *scene) {
+		s.add(3)
+		s.settle()
+		s.do(func() error { // leader, and nothing written
+			s.m.log.AssignLeaderEpoch(9)
+			s.m.assignEpoch(9, s.m.end)
+			return nil
+		})
+		s.do(s.w.stop)
+		s.add(1)
+		s.roll()
+		s.roll()
+		s.settle()
+		s.do(func() error { return s.w.mem.Remove(testDir + "/ottla.manifest") })
+		s.act(func() { s.add(1) })
+	})
+}
+
+// TestADeletedTopicIsThereWholeOrNotAtAll: its files go when its name is on disk, not before.
+func TestADeletedTopicIsThereWholeOrNotAtAll(t *testing.T) {
+	scenes(t, false, func(s *scene) {
+		s.add(3)
+		s.settle()
+		s.once("", vfs.OpSyncDir, testDir, syscall.EIO)
+		s.do(func() error { return s.w.deleteTopic(s.m) })
+		s.calm()
+		s.do(func() error { return s.w.crash(true) })
+	})
+}
+
+// TestMemoryOfDeletedSegments: the log begins anew at an offset below that of segments that were deleted, of which the memory still has something.
+func TestMemoryOfDeletedSegments(t *testing.T) {
+	scenes(t, false, func(s *scene) {
+		s.add(1)
+		s.roll()
+		s.roll()
+		s.settle()
+		s.do(func() error {
+			c := *s.m.config
+			c.RetentionBytes = 0
+			return s.w.maintain(s.m, &c)
+		})
+		s.settle()
+		s.anew(0)
+		s.add(1)
+		s.do(func() error { return s.w.verify(s.m) })
 		s.act(func() { s.add(1) })
 	})
 }
