@@ -146,9 +146,7 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 			b.note("  %-18s %-13s %s", c.name, s.name, r.Note)
 			return nil
 		}
-		for col, v := range f {
-			f[col] = short(v)
-		}
+		c.keep(f)
 		mark := ""
 		if f.disturbed() {
 			mark = ", disturbed"
@@ -161,6 +159,15 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 			return nil
 		}
 		b.repeated++
+	}
+}
+
+// keep leaves the figures that the cell's table shows, with as many digits as mean something.
+func (c *cell) keep(f figures) {
+	for col, v := range f {
+		if f[col] = short(v); !slices.Contains(c.columns, col) && !slices.Contains(closing, col) && col != colSteal {
+			delete(f, col)
+		}
 	}
 }
 
