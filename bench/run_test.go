@@ -63,7 +63,9 @@ func TestWhatOthersDisturbedIsMeasuredAgain(t *testing.T) {
 
 // shared is the cell's function as one that shares a broker; what the machine does meanwhile is not looked at.
 func (c *cell) shared() func(*bench, context.Context, *broker, *cell, *side) (figures, error) {
-	return func(b *bench, ctx context.Context, _ *broker, _ *cell, s *side) (figures, error) { return c.alone(b, ctx, c, s) }
+	return func(b *bench, ctx context.Context, _ *broker, _ *cell, s *side) (figures, error) {
+		return c.alone(b, ctx, c, s)
+	}
 }
 
 func TestAFailureIsNotedAndTheRunGoesOn(t *testing.T) {
