@@ -93,7 +93,8 @@ func (w *world) append(m *twin) error {
 }
 
 func (w *world) compressed(m *twin) error {
-	codec := []batch.Codec{batch.Gzip, batch.Snappy, batch.LZ4, batch.Zstd}[w.between(0, 3, "codec")]
+	// No Zstd: its pooled decoders have channels, which a bubble of testing/synctest does not lend to the next.
+	codec := []batch.Codec{batch.Gzip, batch.Snappy, batch.LZ4}[w.between(0, 2, "codec")]
 	err := w.offer(m, w.batch(m, w.between(1, 9, "records"), w.between(0, 300, "size"), batch.Options{Codec: codec}), m.leaderEpoch(), Client)
 	if err == errRefused {
 		return nil
