@@ -31,7 +31,10 @@ type broker struct {
 }
 
 // startTimeout bounds the wait for a broker's first acknowledgement.
-const startTimeout = 90 * time.Second
+const startTimeout = 3 * time.Minute
+
+// stopTimeout bounds an orderly stop: Apache Kafka writes snapshots of 10,000 partitions.
+const stopTimeout = 3 * time.Minute
 
 func newBroker(kind, scratch string) (*broker, error) {
 	dir, err := os.MkdirTemp(scratch, kind+"-")
@@ -232,10 +235,10 @@ func (b *broker) stop(orderly bool) error {
 	select {
 	case <-b.exited:
 		return nil
-	case <-time.After(60 * time.Second):
+	case <-time.After(stopTimeout):
 		_ = b.cmd.Process.Kill()
 		<-b.exited
-		return fmt.Errorf("%s did not stop within a minute and was killed%s", b.kind, b.tail())
+		return fmt.Errorf("%s did not stop within %v and was killed%s", b.kind, stopTimeout, b.tail())
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 )
 
-// saveProfiles takes a CPU profile of Ottla during a measurement, and the heap and allocations after it.
+// saveProfiles takes a CPU profile of Ottla during a measurement, and the heap and allocations after it. What the CPU profile says stands beside it as text, for the notes on
+// goals to point at.
 func saveProfiles(target *broker, dir, name string, p pace) error {
 	admin, err := target.admin()
 	if err != nil {
@@ -19,17 +21,22 @@ func saveProfiles(target *broker, dir, name string, p pace) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	name = strings.ReplaceAll(strings.ToLower(name), " ", "-")
+	name = strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(name))
 	seconds := max(1, int(p.measure.Seconds()))
 	timer := time.NewTimer(p.warm + 200*time.Millisecond)
 	<-timer.C
+	path := func(kind string) string { return filepath.Join(dir, name+"-"+kind+".prof") }
 	for _, what := range []string{fmt.Sprintf("profile?seconds=%d", seconds), "allocs", "heap", "goroutine"} {
 		kind, _, _ := strings.Cut(what, "?")
-		if err := save("http://"+admin+"/debug/pprof/"+what, filepath.Join(dir, name+"-"+kind+".prof")); err != nil {
+		if err := save("http://"+admin+"/debug/pprof/"+what, path(kind)); err != nil {
 			return err
 		}
 	}
-	return nil
+	text, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-nodecount=60", path("profile")).Output()
+	if err != nil {
+		return fmt.Errorf("read the CPU profile: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, name+".txt"), text, 0o644)
 }
 
 func save(url, path string) error {
