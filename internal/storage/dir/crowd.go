@@ -9,8 +9,9 @@ import (
 //
 // Whoever appends while a round syncs waits for the next one. The naive committer begins that as soon as the first has ended, without those whom the first served: they are
 // answered at this moment and send again a moment later. So clients fall into two groups that wait for each other's rounds, each sync serves half of them, and everything that
-// a round costs is paid twice. The crowd counts whom the last round served and who came meanwhile, and waits for as many: until all are there, or for as long as the last
-// round took. Where it waited in vain it does not wait for a number of rounds, which doubles.
+// a round costs is paid twice. The crowd counts whom the last round served and who came meanwhile, and waits for as many: until all are there, or for half of the time that the
+// last round took. Clients that send when they like, answered or not, are not worth that: they come too seldom for most of the crowd to be there in time, and where it waited in
+// vain it does not wait for a number of rounds, which doubles.
 type crowd struct {
 	stats   *Stats
 	appends atomic.Int64 // all so far
@@ -33,6 +34,8 @@ const (
 	mostGather = time.Millisecond
 	// mostVain bounds the rounds that do not wait after one that did in vain.
 	mostVain = 127
+	// leastMissing is how many must be missing: a single one saves little, and may be anybody.
+	leastMissing = 2
 )
 
 func newCrowd(stats *Stats) crowd {
@@ -55,7 +58,7 @@ func (c *crowd) add() {
 func (c *crowd) gather(stop <-chan struct{}) {
 	here := c.appends.Load() - c.taken
 	missing := c.expected - here
-	if here == 0 || missing <= 0 {
+	if here == 0 || missing < leastMissing {
 		return
 	}
 	wait := time.Until(c.until)
@@ -82,7 +85,7 @@ func (c *crowd) gather(stop <-chan struct{}) {
 	case <-c.met: // came after the wait had ended
 	default:
 	}
-	if 2*(c.taken+c.expected-c.appends.Load()) > missing {
+	if 4*(c.taken+c.expected-c.appends.Load()) > missing {
 		c.stats.GathersInVain.Add(1)
 		c.vain = min(2*c.vain+1, mostVain)
 	} else {
@@ -102,5 +105,5 @@ func (c *crowd) begin() (served int64) {
 // end notes how a round went that served so many appends and took so long.
 func (c *crowd) end(served int64, took time.Duration) {
 	c.expected = served + c.appends.Load() - c.taken
-	c.until = time.Now().Add(min(took, mostGather))
+	c.until = time.Now().Add(min(took/2, mostGather))
 }
