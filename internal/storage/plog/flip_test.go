@@ -110,6 +110,12 @@ func keptByAKill(t *testing.T) (*vfs.Mem, []batch.Batch) {
 		x.append(t, b, int32(i/10))
 		want = append(want, b)
 		x.sync(t)
+		if i == 10 { // it is made in the background
+			x.wait(t, "journal", func() bool {
+				_, err := mem.Stat(filepath.Join(testDir, dir.JournalFile))
+				return err == nil
+			})
+		}
 	}
 	if err := x.SetStartOffset(want[2].BaseOffset()); err != nil {
 		t.Fatal(err)

@@ -543,6 +543,13 @@ func (b *bite) before(proc *process, c vfs.Call) vfs.Fault {
 	return b.fault
 }
 
+// failed tells whether a call has failed, or half failed, in this process.
+func (b *bite) failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bitten
+}
+
 // until waits for a condition that moves with the directory. Ten minutes of nobody's time are enough for anything.
 func (w *world) until(what string, ok func() bool) error {
 	for range 2000 {
