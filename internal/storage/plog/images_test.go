@@ -69,7 +69,7 @@ func (c *camera) look(call vfs.Call) vfs.Fault {
 	failed := c.w.bite.failed() // of what a failed sync covered nobody knows what is left, also when everything else is
 	for _, seed := range [...]uint64{uint64(c.r.IntN(2)), 2 + c.r.Uint64N(1<<40)} {
 		i := image{when: fmt.Sprintf("before %s %s", call.Op, call.Path), seed: seed}
-		c.w.mu.Lock()                                                      // what is acknowledged later need not be in it
+		c.w.mu.Lock()                                                                 // what is acknowledged later need not be in it
 		i.pledges = c.w.pledges(seed == vfs.KeepUnsynced && !c.w.starting && !failed) // what was written before a power cut is no more
 		i.mem = c.w.mem.Crash(seed)
 		c.w.mu.Unlock()
