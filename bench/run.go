@@ -43,7 +43,12 @@ func (b *bench) run(ctx context.Context) error {
 		for _, kind := range b.targets {
 			b.note("round %d of %d: %s", round+1, b.pace.rounds, kind)
 			if err := b.turn(ctx, kind, round); err != nil {
-				return fmt.Errorf("round %d, %s: %w", round+1, kind, err)
+				err = fmt.Errorf("round %d, %s: %w", round+1, kind, err)
+				if ctx.Err() != nil {
+					return errors.Join(append(b.failures, err)...)
+				}
+				b.note("  FAILED: %v", err)
+				b.failures = append(b.failures, err)
 			}
 			b.result.Took = time.Since(began).Round(time.Second).String()
 			if b.saveIn != "" {

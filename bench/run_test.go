@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,19 @@ func TestAFailureIsNotedAndTheRunGoesOn(t *testing.T) {
 	}
 	if s, ok := b.result.get("sound", "Ottla").spread(colRequests); !ok || s.median != 3 {
 		t.Error("the cell behind the broken one was not measured")
+	}
+}
+
+func TestABrokerThatDoesNotStartCostsTheOthersNothing(t *testing.T) {
+	sound := fakeCell(figures{colRequests: 3})
+	b := fakeBench(sound)
+	b.cells = append(b.cells, cell{name: "load", sides: []side{natsDefault}})
+	b.targets, b.nats, b.scratch = []string{"nats", "ottla"}, filepath.Join(t.TempDir(), "nothing"), t.TempDir()
+	if err := b.run(t.Context()); err == nil || !strings.Contains(err.Error(), "round 1, nats: start nats") {
+		t.Errorf("the run ends with %v", err)
+	}
+	if _, ok := b.result.get("fake", "Ottla").spread(colRequests); !ok {
+		t.Error("the other broker had no turn")
 	}
 }
 
