@@ -82,11 +82,11 @@ func TestManyStalledMegabytes(t *testing.T) {
 		every                   time.Duration
 		usual, large            time.Duration // a good client's wait
 	}{
-		"large frames, then nothing":         {large, 1 << 20, 0, 0, never, time.Second},
-		"large frames in step":               {large, 16 << 10, 16 << 10, 400 * time.Millisecond, never, time.Second},
-		"usual frames, then nothing":         {usual, 600 << 10, 0, 0, time.Second, never},
-		"usual frames in step":               {usual, 16 << 10, 16 << 10, 400 * time.Millisecond, time.Second, never},
-		"usual frames in step, a byte short": {usual, usual - 1, 0, 0, time.Second, never},
+		"large frames, then nothing":         {large, 1 << 20, 0, 0, never, 15 * time.Second},
+		"large frames in step":               {large, 16 << 10, 16 << 10, 400 * time.Millisecond, never, 15 * time.Second},
+		"usual frames, then nothing":         {usual, 600 << 10, 0, 0, 2 * time.Second, never},
+		"usual frames in step":               {usual, 16 << 10, 16 << 10, 400 * time.Millisecond, 2 * time.Second, never},
+		"usual frames in step, a byte short": {usual, usual - 1, 0, 0, 2 * time.Second, never},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

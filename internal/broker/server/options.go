@@ -27,7 +27,7 @@ type Options struct {
 	FrameTimeout time.Duration
 	// MemoryTimeout closes a connection that waited so long for memory (default 30 s).
 	MemoryTimeout time.Duration
-	// StallTimeout is for how long, when memory is short, a connection may hold some without making progress (default 500 ms).
+	// StallTimeout is for how long, when memory is short, a connection may hold some without making progress (default 1 s).
 	StallTimeout time.Duration
 	// RestAfter is how long a connection says nothing before it gives up its buffer and its stack (default 3 s).
 	RestAfter time.Duration
@@ -95,7 +95,7 @@ const (
 	defaultIdleTimeout     = 10 * time.Minute
 	defaultFrameTimeout    = 30 * time.Second
 	defaultMemoryTimeout   = 30 * time.Second
-	defaultStallTimeout    = 500 * time.Millisecond
+	defaultStallTimeout    = time.Second
 	defaultRestAfter       = 3 * time.Second
 	defaultDrainTimeout    = 500 * time.Millisecond
 )

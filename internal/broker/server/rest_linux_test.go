@@ -8,9 +8,9 @@ import (
 	"github.com/ottla/ottla/internal/metric"
 )
 
-// restHarness has connections rest soon.
+// restHarness has connections rest soon. The watch looks as often as its shortest deadline asks.
 func restHarness(t *testing.T) *harness {
-	return newHarness(t, func(o *Options) { o.FrameTimeout, o.RestAfter = 100*time.Millisecond, 20*time.Millisecond })
+	return newHarness(t, func(o *Options) { o.MemoryTimeout, o.RestAfter = 100*time.Millisecond, 20*time.Millisecond })
 }
 
 // resting waits until so many connections rest.
@@ -62,7 +62,7 @@ func TestRestEnds(t *testing.T) {
 	})
 	t.Run("by the idle time", func(t *testing.T) {
 		h := newHarness(t, func(o *Options) {
-			o.FrameTimeout, o.RestAfter, o.IdleTimeout = 100*time.Millisecond, 20*time.Millisecond, 400*time.Millisecond
+			o.MemoryTimeout, o.RestAfter, o.IdleTimeout = 100*time.Millisecond, 20*time.Millisecond, 400*time.Millisecond
 		})
 		h.dial()
 		h.resting(1)

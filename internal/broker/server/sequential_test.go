@@ -104,7 +104,7 @@ func TestRequestInLineEndsWithThePeer(t *testing.T) {
 	}
 	for name, behind := range map[string]int{"one": 1, "a full queue": queueLimit + 2} {
 		t.Run(name, func(t *testing.T) {
-			h, b := sequentialHarness(t, func(o *Options) { o.FrameTimeout, o.StallTimeout = 100*time.Millisecond, 50*time.Millisecond }) // the watch looks often
+			h, b := sequentialHarness(t, func(o *Options) { o.MemoryTimeout, o.StallTimeout = 100*time.Millisecond, 50*time.Millisecond }) // the watch looks often
 			c, stays := h.dial(), h.dial()
 			for _, c := range []*client{c, stays} {
 				c.request(keyPark, 1, 1, "long")
