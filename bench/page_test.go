@@ -85,10 +85,19 @@ func TestNotesAreForGoals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parseNotes(string(text)); err != nil {
-		t.Errorf("%s: %v", notesFile, err)
+	if notes, err = parseNotes(string(text)); err != nil {
+		t.Fatalf("%s: %v", notesFile, err)
+	}
+	for key, note := range notes {
+		for _, path := range profiles.FindAllString(note, -1) {
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+				t.Errorf("the note on %s: %v", key, err)
+			}
+		}
 	}
 }
+
+var profiles = regexp.MustCompile("bench/results/profiles/[a-z0-9-]+\\.txt")
 
 func TestAResultMustBeNamedAfterItsDate(t *testing.T) {
 	dir := t.TempDir()
