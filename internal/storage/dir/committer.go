@@ -152,6 +152,9 @@ func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 		if err = r.sync(); err != nil {
 			err = fmt.Errorf("sync in log directory %s: %w", d.path, err)
 		}
+		if failure := d.Err(); err == nil && failure != nil { // a sync in the background failed: what it lost ours were told is there
+			err = failure
+		}
 	}
 	bytes := r.bytes
 	r.finish()

@@ -392,3 +392,23 @@ func TestIdentityComesFirst(t *testing.T) {
 		t.Errorf("the identity was synced at %d, the first bytes written at %d", synced, wrote)
 	}
 }
+
+// TestARoundDoesNotSettleAfterAFailureBesideIt: once a sync in the background has failed, the system may tell the round's own sync of the same thing success for what is lost.
+func TestARoundDoesNotSettleAfterAFailureBesideIt(t *testing.T) {
+	d := openDir(t, vfs.NewMem(), Options{JournalBytes: -1})
+	x := newReel(t, d, "topic-0")
+	held, release, settled := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	x.onStage = func(*Round) error {
+		close(held)
+		<-release
+		return nil
+	}
+	x.onSettle = func(err error) { settled <- err }
+	x.put(1)
+	<-held
+	d.Offline(errors.New("the disk is gone"))
+	close(release)
+	if err := <-settled; err == nil {
+		t.Error("the round was settled")
+	}
+}

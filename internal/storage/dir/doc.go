@@ -10,7 +10,7 @@
 //
 // # Invariants
 //
-//  1. Settle(nil) follows only when everything staged in that round, file contents and directory entries, is on disk.
+//  1. Settle(nil) follows only when everything staged in that round, file contents and directory entries, is on disk, and no sync beside it has failed.
 //  2. After one failed write (other than for want of space) or one failed sync the directory is offline for good: nothing is retried, every log fails.
 //  3. Only the committer changes files of a log. Stage, Settle and Checkpoint of one log never run at the same time.
 //  4. A recovery point in the checkpoint never lies above what is synced; it is lowered on disk before a cut below it begins.
@@ -20,6 +20,7 @@
 //  8. A file that is replaced (checkpoint, manifest, meta.properties) is the old one or the new one after a crash, never a mixture.
 //  9. Of a disk that is full to the last byte only logs that are Essential get what is left, until there is more.
 //  10. A disk that hangs is noticed and named, whoever waits for it; nothing that could be refused waits for it.
+//  11. A round begins by syncing what a crash left of its logs; the journal is synced at a start before it is believed.
 //
 // # Ownership
 //

@@ -413,14 +413,16 @@ func (l *Log) reloadProducers(to int64) error {
 	if !touched {
 		return nil
 	}
-	recent, err := l.recentProducers(to)
+	var all, recent producers
+	var err error
+	if !whole { // first: the last batches do not tell where a transaction began
+		if all, err = l.rebuildProducers(to); err == nil {
+			l.mergeProducers(all)
+		}
+	}
 	if err == nil {
-		l.mergeProducers(recent)
-		if !whole {
-			var all producers
-			if all, err = l.rebuildProducers(to); err == nil {
-				l.mergeProducers(all)
-			}
+		if recent, err = l.recentProducers(to); err == nil {
+			l.mergeProducers(recent)
 		}
 	}
 	if err != nil {
@@ -439,7 +441,7 @@ func (l *Log) mergeProducers(ps producers) {
 			continue
 		}
 		if known != nil {
-			p.txnFirst, p.coordinatorEpoch = known.txnFirst, known.coordinatorEpoch
+			p.txnFirst, p.coordinatorEpoch, p.marker = known.txnFirst, known.coordinatorEpoch, known.marker
 		}
 		if l.mu.producers == nil {
 			l.mu.producers = producers{}

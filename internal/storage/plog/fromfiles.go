@@ -33,6 +33,14 @@ func (r *recovery) fromFiles(st *logState) error {
 	first := max(0, r.list.find(r.point))
 	var err error
 	if st != nil {
+		if base := r.list[0].base; r.point < base {
+			// What lay between was deleted: nobody knows what became there of the producers and their transactions, but for a snapshot of that place. Who is not known may begin anywhere.
+			var there []vfs.DirEntry
+			if slices.Contains(r.files.snapshots, base) {
+				there = append(there, vfs.DirEntry{Name: fileName(base, snapshotSuffix)})
+			}
+			st.producers, _ = l.newestSnapshot(there, base)
+		}
 		known := min(r.point, r.list[first].base) // from the first segment on the batches tell
 		l.mu.epochs, l.mu.producers = st.epochs.cutEnd(known), st.producers
 		err = r.lookBack(known)
@@ -133,6 +141,7 @@ func (l *Log) newestSnapshot(files []vfs.DirEntry, to int64) (ps producers, from
 		data, err := vfs.ReadSmall(l.dir.FS(), l.fileName(offset, snapshotSuffix))
 		if err == nil {
 			if ps, err = parseSnapshot(data); err == nil {
+				ps.endedBelow(offset)
 				return ps, offset
 			}
 		}

@@ -51,6 +51,8 @@ func (l *Log) load(found *dir.Found) error {
 		if st, err = parseState(found.State); err != nil {
 			st = nil
 			l.dir.Logger().Warn("the log is read from its files", "log", l.name, "error", err)
+		} else {
+			st.producers.endedBelow(found.RecoveryPoint)
 		}
 	}
 	have := model.TopicID{}

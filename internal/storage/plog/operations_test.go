@@ -29,6 +29,8 @@ type operation struct {
 var operations = []operation{
 	{"append", 12, true, onTopic((*world).append)},
 	{"append as an idempotent producer", 10, true, onTopic((*world).produce)},
+	{"append in a transaction", 4, false, onTopic((*world).transact)},
+	{"end a transaction", 3, false, onTopic((*world).endTransaction)},
 	{"append compressed batches", 2, true, onTopic((*world).compressed)},
 	{"append as a follower", 3, true, onTopic((*world).follow)},
 	{"new leader epoch", 2, true, onTopic((*world).elect)},
@@ -132,6 +134,44 @@ func (w *world) produce(m *twin) error {
 	}
 	o.ProducerEpoch, o.BaseSequence = x.epoch+1, 0
 	if err := w.offer(m, w.batch(m, 1, 10, o), m.leaderEpoch(), Client); err != errRefused {
+		return err
+	}
+	return nil
+}
+
+// transact sends the next batch of a transactional producer. What compaction makes of transactions has tests of its own.
+func (w *world) transact(m *twin) error {
+	if m.config.CleanupCompact {
+		return nil
+	}
+	id := int64(w.between(4, 5, "producer"))
+	o := batch.Options{HasProducer: true, ProducerID: id, Transactional: true}
+	if x := m.writers[id]; x != nil {
+		o.ProducerEpoch = x.epoch
+		if last := x.last(); last != nil {
+			o.BaseSequence = last.orig.LastSequence() + 1
+		}
+		if x.known(o.BaseSequence, o.BaseSequence+9) { // it was forgotten, began again, and was remembered after a crash
+			return nil
+		}
+	}
+	if err := w.offer(m, w.batch(m, w.between(1, 3, "records"), w.between(0, 100, "size"), o), m.leaderEpoch(), Client); err != errRefused {
+		return err
+	}
+	return nil
+}
+
+// endTransaction writes the marker of a transaction that is open.
+func (w *world) endTransaction(m *twin) error {
+	id := int64(w.between(4, 5, "producer"))
+	x := m.writers[id]
+	if x == nil || x.txnFirst == NoOffset {
+		return nil
+	}
+	w.builder.Reset(batch.Options{HasProducer: true, ProducerID: id, ProducerEpoch: x.epoch, BaseSequence: batch.NoSequence, Transactional: true, Control: true})
+	r := record{timestamp: w.clock, key: string([]byte{0, 0, 0, byte(w.between(0, 1, "commit"))}), value: string(make([]byte, 6))}
+	w.builder.Append(r.timestamp, []byte(r.key), []byte(r.value))
+	if err := w.offer(m, &entry{orig: slices.Clone(w.builder.Build()), recs: []record{r}}, m.leaderEpoch(), Internal); err != errRefused {
 		return err
 	}
 	return nil
@@ -323,7 +363,7 @@ func (w *world) maintain(m *twin, c *Config) error {
 			m.moveEpochs(start)
 		}
 	}
-	maps.DeleteFunc(m.writers, func(_ int64, x *sender) bool { return w.clock-x.timestamp >= c.ProducerExpirationMs })
+	maps.DeleteFunc(m.writers, func(_ int64, x *sender) bool { return x.txnFirst == NoOffset && w.clock-x.timestamp >= c.ProducerExpirationMs })
 	m.expired = max(m.expired, w.clock-c.ProducerExpirationMs)
 	if n := m.log.Maintain(time.UnixMilli(w.clock), upTo); n != want && !w.trouble() {
 		return fmt.Errorf("%d segments of %v (%v bytes, newest %v; retention %d ms, %d bytes; start %d, up to %d, clock %d) were deleted, want %d", n, bases, sizes, times, c.RetentionMs, c.RetentionBytes, m.start, upTo, w.clock, want)

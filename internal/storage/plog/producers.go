@@ -30,12 +30,13 @@ type producer struct {
 	coordinatorEpoch int32
 	timestamp        int64 // of the last batch
 	txnFirst         int64 // first offset of the open transaction, NoOffset when there is none
+	marker           int64 // offset of its last marker, or an offset that it does not lie above; NoOffset when there is none
 	first            int64 // nothing is known of it before this offset; 0 when that is not known either
 	batches          [rememberedBatches]appended
 }
 
 func newProducer() *producer {
-	return &producer{epoch: batch.NoProducerEpoch, coordinatorEpoch: NoEpoch, timestamp: batch.NoTimestamp, txnFirst: NoOffset}
+	return &producer{epoch: batch.NoProducerEpoch, coordinatorEpoch: NoEpoch, timestamp: batch.NoTimestamp, txnFirst: NoOffset, marker: NoOffset}
 }
 
 func (p *producer) last() (appended, bool) {
@@ -131,7 +132,7 @@ func (ps *producers) update(b batch.Batch) {
 		}
 		(*ps)[id] = p
 	}
-	if a, ok := p.last(); ok && b.LastOffset() <= a.lastOffset {
+	if a, ok := p.last(); ok && b.LastOffset() <= a.lastOffset || b.LastOffset() <= p.marker {
 		return
 	}
 	p.setEpoch(b.ProducerEpoch())
@@ -139,7 +140,7 @@ func (ps *producers) update(b batch.Batch) {
 		if e, ok := markerCoordinatorEpoch(b); ok {
 			p.coordinatorEpoch = e
 		}
-		p.txnFirst = NoOffset
+		p.txnFirst, p.marker = NoOffset, b.LastOffset()
 		p.timestamp = b.MaxTimestamp()
 		return
 	}
@@ -165,10 +166,16 @@ func markerCoordinatorEpoch(b batch.Batch) (int32, bool) {
 	return int32(uint32(v[2])<<24 | uint32(v[3])<<16 | uint32(v[4])<<8 | uint32(v[5])), true
 }
 
-// cutEnd forgets batches at or after the new end. It returns false when a producer was left with nothing and so forgotten; its older state only the log knows.
+// cutEnd forgets batches at or after the new end. It returns false when a producer was left with nothing, or lost a marker, and so is forgotten; its older state, as a transaction that is open
+// again, only the log knows.
 func (ps producers) cutEnd(end int64) bool {
 	whole := true
 	for id, p := range ps {
+		if p.marker >= end {
+			delete(ps, id)
+			whole = false
+			continue
+		}
 		n := p.count
 		for n > 0 && p.batches[n-1].lastOffset >= end {
 			n--
@@ -190,6 +197,15 @@ func (ps producers) cutEnd(end int64) bool {
 	return whole
 }
 
+// endedBelow notes that the markers of producers that had one, of whom nobody knows where, lie below an offset.
+func (ps producers) endedBelow(offset int64) {
+	for _, p := range ps {
+		if p.coordinatorEpoch != NoEpoch {
+			p.marker = offset - 1
+		}
+	}
+}
+
 // without are those that others do not have.
 func (ps producers) without(others producers) producers {
 	out := producers{}
@@ -204,7 +220,7 @@ func (ps producers) without(others producers) producers {
 // touches tells whether a remembered batch lies at or after an offset.
 func (ps producers) touches(offset int64) bool {
 	for _, p := range ps {
-		if a, ok := p.last(); ok && a.lastOffset >= offset || p.txnFirst >= offset {
+		if a, ok := p.last(); ok && a.lastOffset >= offset || p.txnFirst >= offset || p.marker >= offset {
 			return true
 		}
 	}

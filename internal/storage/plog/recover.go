@@ -203,12 +203,14 @@ func (r *recovery) lookBack(to int64) error {
 	}
 	l.segments.Store(&r.list) // for the readers below
 	missing := known.without(l.mu.producers)
+	whole := false // the last batches do not tell where a transaction began
 	for _, read := range []func(int64) (producers, error){l.recentProducers, l.rebuildProducers} {
 		found, err := read(to)
 		if err != nil {
 			return err
 		}
-		maps.DeleteFunc(found, func(id int64, _ *producer) bool { return missing[id] == nil })
+		maps.DeleteFunc(found, func(id int64, p *producer) bool { return missing[id] == nil || !whole && p.txnFirst != NoOffset })
+		whole = true
 		l.mergeProducers(found)
 		if missing = missing.without(found); len(missing) == 0 {
 			return nil

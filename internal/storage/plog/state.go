@@ -148,6 +148,9 @@ func appendProducers(out []byte, ps producers, before int64) []byte {
 			continue
 		}
 		n++
+		if p.marker >= before { // what it was before its marker the batches must tell: cutEnd drops a transaction that begins here
+			p = &producer{epoch: p.epoch, coordinatorEpoch: p.coordinatorEpoch, timestamp: p.timestamp, txnFirst: before}
+		}
 		out = binary.BigEndian.AppendUint64(out, uint64(id))
 		out = binary.BigEndian.AppendUint16(out, uint16(p.epoch))
 		out = binary.BigEndian.AppendUint32(out, uint32(p.coordinatorEpoch))

@@ -239,16 +239,30 @@ func (p pledge) least(safe int64) int64 {
 type sender struct {
 	epoch     int16
 	timestamp int64    // of the last batch, as the log has it
+	txnFirst  int64    // where its transaction began that has not ended, NoOffset for none
 	window    []*entry // the last five of the epoch
 }
 
-func (p *sender) last() *entry { return p.window[len(p.window)-1] }
+// last is nil when of all that was sent only markers are known.
+func (p *sender) last() *entry {
+	if len(p.window) == 0 {
+		return nil
+	}
+	return p.window[len(p.window)-1]
+}
 
 func (p *sender) add(e *entry) {
 	if p.epoch != e.orig.ProducerEpoch() {
 		p.epoch, p.window = e.orig.ProducerEpoch(), nil
 	}
 	p.timestamp = e.orig.MaxTimestamp()
+	switch {
+	case e.orig.IsControl():
+		p.txnFirst = NoOffset
+		return
+	case e.orig.IsTransactional() && p.txnFirst == NoOffset:
+		p.txnFirst = e.base()
+	}
 	p.window = append(p.window[max(0, len(p.window)-rememberedBatches+1):len(p.window):len(p.window)], e)
 }
 
@@ -273,7 +287,7 @@ func (s content) writers() map[int64]*sender {
 			continue
 		}
 		if out[id] == nil {
-			out[id] = &sender{epoch: e.orig.ProducerEpoch()}
+			out[id] = &sender{epoch: e.orig.ProducerEpoch(), txnFirst: NoOffset}
 		}
 		out[id].add(e)
 	}
