@@ -363,7 +363,9 @@ func (w *world) maintain(m *twin, c *Config) error {
 			m.moveEpochs(start)
 		}
 	}
-	maps.DeleteFunc(m.writers, func(_ int64, x *sender) bool { return x.txnFirst == NoOffset && w.clock-x.timestamp >= c.ProducerExpirationMs })
+	maps.DeleteFunc(m.writers, func(_ int64, x *sender) bool {
+		return x.txnFirst == NoOffset && w.clock-x.timestamp >= c.ProducerExpirationMs
+	})
 	m.expired = max(m.expired, w.clock-c.ProducerExpirationMs)
 	if n := m.log.Maintain(time.UnixMilli(w.clock), upTo); n != want && !w.trouble() {
 		return fmt.Errorf("%d segments of %v (%v bytes, newest %v; retention %d ms, %d bytes; start %d, up to %d, clock %d) were deleted, want %d", n, bases, sizes, times, c.RetentionMs, c.RetentionBytes, m.start, upTo, w.clock, want)
