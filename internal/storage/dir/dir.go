@@ -110,7 +110,7 @@ type Dir struct {
 	}
 
 	// The committer's own; Close takes them over when it has ended.
-	syncer          syncer
+	syncer          *syncer
 	round           Round
 	crowd           crowd
 	spare           []dirtyLog
@@ -211,10 +211,11 @@ func newDir(fsys vfs.FS, path string, lock io.Closer, o Options) *Dir {
 	if d.journalAfter <= 0 {
 		d.journalAfter = DefaultJournalAfter
 	}
-	d.syncer = syncer{d, o.Syncs}
-	if d.syncer.width <= 0 {
-		d.syncer.width = DefaultSyncs
+	width := o.Syncs
+	if width <= 0 {
+		width = DefaultSyncs
 	}
+	d.syncer = newSyncer(d, width)
 	d.round.dir = d
 	d.crowd = newCrowd(&d.stats)
 	d.mu.logs = map[string]Log{}

@@ -93,7 +93,7 @@ func (r *rounds) run(b *testing.B, how string) {
 	}
 	files := make([]syncFile, len(r.files))
 	for i, f := range r.files {
-		files[i].file = f
+		files[i] = syncFile{handle: new(Handle), file: f}
 	}
 	before := cost.CPUTime()
 	n := 0

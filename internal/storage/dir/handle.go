@@ -54,6 +54,10 @@ type Handle struct {
 	prev, next *Handle
 	listed     bool
 	closing    bool // close when the last user is gone
+
+	// The syncer's, under its lock.
+	syncing bool
+	lost    error // what the sync that failed was told
 }
 
 // Acquire returns the file, opening it by name when it is not open, and keeps it open until Release. With fresh the file is created; it must not exist.

@@ -1,7 +1,9 @@
 package dir
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -44,5 +46,47 @@ func TestHandlesGiveWay(t *testing.T) {
 	}
 	if files[0].file != nil {
 		t.Error("a file stayed open above the cap that nobody used")
+	}
+}
+
+// fading is a file of which a write-back has failed: its first sync is told so, the others are not, as by the kernel.
+type fading struct {
+	vfs.File
+	begun, release chan struct{}
+	syncs          int
+}
+
+var errFaded = errors.New("lost")
+
+func (f *fading) Sync() error {
+	f.syncs++
+	if f.syncs > 1 {
+		return nil
+	}
+	close(f.begun)
+	<-f.release
+	return errFaded
+}
+
+// TestFailedSyncIsToldToAllOfTheFile: who syncs a file while somebody else's sync of it fails, or afterwards, must not take it for synced.
+func TestFailedSyncIsToldToAllOfTheFile(t *testing.T) {
+	d := openDir(t, vfs.NewMem(), Options{JournalBytes: -1})
+	f, h := &fading{begun: make(chan struct{}), release: make(chan struct{})}, &Handle{}
+	sync := func() <-chan error {
+		told := make(chan error, 1)
+		go func() { told <- d.syncer.files([]syncFile{{handle: h, file: f}}) }()
+		return told
+	}
+	first := sync()
+	<-f.begun
+	beside := sync()
+	for range 100 { // time for the second to come first
+		runtime.Gosched()
+	}
+	close(f.release)
+	for i, told := range []<-chan error{first, beside, sync()} {
+		if err := <-told; !errors.Is(err, errFaded) {
+			t.Errorf("sync %d: %v, want %v", i, err, errFaded)
+		}
 	}
 }

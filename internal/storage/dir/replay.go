@@ -324,13 +324,14 @@ func (p *replayer) finish() error {
 const replaySyncs = 16
 
 func (p *replayer) sync() error {
-	files := make([]syncFile, 0, len(p.open))
+	files := make([]vfs.File, 0, len(p.open))
 	for _, x := range p.open {
 		if x.file != nil {
-			files = append(files, syncFile{file: x.file})
+			files = append(files, x.file)
 		}
 	}
-	return (&syncer{p.dir, max(replaySyncs, p.dir.syncer.width)}).files(files)
+	s := newSyncer(p.dir, max(replaySyncs, p.dir.syncer.width))
+	return s.each(len(files), func(i int) error { return p.dir.syncOne(files[i]) })
 }
 
 func (p *replayer) close() error {

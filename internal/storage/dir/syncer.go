@@ -15,11 +15,40 @@ const DefaultSyncs = 4
 type syncer struct {
 	dir   *Dir
 	width int
+
+	mu    sync.Mutex
+	ended sync.Cond // a handle's file is no longer being synced
+}
+
+func newSyncer(d *Dir, width int) *syncer {
+	s := &syncer{dir: d, width: width}
+	s.ended.L = &s.mu
+	return s
 }
 
 // files syncs files.
 func (s *syncer) files(files []syncFile) error {
-	return s.each(len(files), func(i int) error { return s.dir.syncOne(files[i].file) })
+	return s.each(len(files), func(i int) error { return s.file(files[i].handle, files[i].file) })
+}
+
+// file syncs the file of a handle. The system tells a failed write-back once: whoever syncs the same file beside the one that was told, or after it, is told by the handle.
+func (s *syncer) file(h *Handle, f vfs.File) error {
+	s.mu.Lock()
+	for h.syncing {
+		s.ended.Wait()
+	}
+	if h.lost != nil {
+		s.mu.Unlock()
+		return h.lost
+	}
+	h.syncing = true
+	s.mu.Unlock()
+	err := s.dir.syncOne(f)
+	s.mu.Lock()
+	h.syncing, h.lost = false, err
+	s.mu.Unlock()
+	s.ended.Broadcast()
+	return err
 }
 
 // each calls sync for 0 to n-1, several at a time, and returns the first error.

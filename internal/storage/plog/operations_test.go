@@ -261,6 +261,7 @@ func (w *world) truncate(m *twin) error {
 	}
 	w.mu.Unlock()
 	m.cuts++
+	m.vague = max(m.vague, m.cleanTo)
 	err := m.log.TruncateTo(to)
 	if err != nil {
 		m.change(before)

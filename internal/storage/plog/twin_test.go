@@ -74,6 +74,11 @@ func (e *entry) least() int64 {
 	return least
 }
 
+// mayGo tells whether a cleaning may have dropped all of its records.
+func (e *entry) mayGo() bool {
+	return e.loose && !slices.ContainsFunc(e.recs, func(r record) bool { return !r.mayGo })
+}
+
 // see takes what a reader gets for an entry.
 func (e *entry) see(b batch.Batch) error {
 	e.now = b
@@ -310,6 +315,7 @@ type twin struct {
 	epochs  []epochStart
 	cleanTo int64 // cleanings have changed nothing from here on
 	expired int64 // ms: producers silent since then may have been forgotten
+	vague   int64 // below it a cleaning may have dropped what became the last of its producer by a later cut, as in Kafka
 	cuts    int   // how often the log was cut, begun anew, closed or cleaned: who reads it meanwhile may get an error
 }
 

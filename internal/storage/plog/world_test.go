@@ -299,7 +299,7 @@ func (m *twin) genuine(l *Log, s content) error {
 	}
 	for id, x := range want {
 		last := x.last()
-		if last == nil || last.last() < s.start || last.least() <= m.expired {
+		if last == nil || last.last() < s.start || last.least() <= m.expired || last.last() < m.vague && last.mayGo() {
 			continue
 		}
 		p := l.mu.producers[id]
