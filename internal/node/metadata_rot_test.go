@@ -47,7 +47,7 @@ func TestRotInTheMetadataLogIsReplacedByASnapshot(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "damage is found", func() bool { return len(n.metadata.Load().Rot()) > 0 })
+	eventually(t, "damage is found", func() bool { return strings.Contains(logged.String(), "a log is damaged") }) // what has it may be gone the next moment
 	createTopic(t, c, "one-more", 1) // something that no snapshot can stand for yet, should there be nothing else
 	var base *quorum.Checkpoint
 	eventually(t, "a snapshot stands for it", func() bool { base = n.quorum.Base(); return base != nil })
@@ -57,9 +57,6 @@ func TestRotInTheMetadataLogIsReplacedByASnapshot(t *testing.T) {
 	var h admin.Health
 	if err := json.Unmarshal([]byte(get(t, n, "/health")), &h); err != nil || len(h.Problems) > 0 {
 		t.Errorf("health: %q, %v", h.Problems, err)
-	}
-	if !strings.Contains(logged.String(), "a log is damaged") {
-		t.Error("nothing was logged")
 	}
 	stop(t, n)
 	n = open(t, path)

@@ -106,8 +106,9 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 		{"a newer meta.properties", func(t *testing.T) launch {
 			dir := used(t)
 			change(t, filepath.Join(dir, "meta.properties"), "version=1", "version=7")
+			change(t, filepath.Join(dir, "meta.properties"), "#ottla.crc32c=", "#") // a newer one has a checksum of its own
 			return launch{dir: dir}
-		}, []string{"meta.properties", "7"}},
+		}, []string{"meta.properties", `version "7"`}},
 		{"another node", func(t *testing.T) launch {
 			return launch{dir: used(t), overrides: []string{"node.id=77"}}
 		}, []string{"node.id", "77"}},
