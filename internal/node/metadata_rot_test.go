@@ -48,7 +48,7 @@ func TestRotInTheMetadataLogIsReplacedByASnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "damage is found", func() bool { return strings.Contains(logged.String(), "a log is damaged") }) // what has it may be gone the next moment
-	createTopic(t, c, "one-more", 1) // something that no snapshot can stand for yet, should there be nothing else
+	createTopic(t, c, "one-more", 1)                                                                               // something that no snapshot can stand for yet, should there be nothing else
 	var base *quorum.Checkpoint
 	eventually(t, "a snapshot stands for it", func() bool { base = n.quorum.Base(); return base != nil })
 	if len(n.metadata.Load().rot()) > 0 {

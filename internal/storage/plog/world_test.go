@@ -592,6 +592,9 @@ func (w *world) settle(m *twin) error {
 		return w.explained(fmt.Errorf("%w: end %d, written %d, synced %d, start %d, on disk %d, cut pending %v", err,
 			l.EndOffset(), l.WrittenOffset(), l.SyncedOffset(), l.StartOffset(), l.DurableStartOffset(), l.CutPending()))
 	}
+	if l.doubtful { // as a killed process left it, and no round had a reason to sync that: a power cut may bring back what was cut
+		return nil
+	}
 	w.mu.Lock()
 	m.settled()
 	w.mu.Unlock()
