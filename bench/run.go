@@ -40,7 +40,7 @@ func (b *bench) run(ctx context.Context) error {
 			b.note("no time for round %d: %v of %v are over", round+1, over.Round(time.Second), b.pace.limit)
 			break
 		}
-		for _, kind := range b.targets {
+		for i, kind := range b.targets {
 			b.note("round %d of %d: %s", round+1, b.pace.rounds, kind)
 			if err := b.turn(ctx, kind, round); err != nil {
 				err = fmt.Errorf("round %d, %s: %w", round+1, kind, err)
@@ -51,13 +51,15 @@ func (b *bench) run(ctx context.Context) error {
 				b.failures = append(b.failures, err)
 			}
 			b.result.Took = time.Since(began).Round(time.Second).String()
+			if i == len(b.targets)-1 {
+				b.result.Rounds = round + 1
+			}
 			if b.saveIn != "" {
 				if err := b.result.save(b.saveIn); err != nil {
 					return err
 				}
 			}
 		}
-		b.result.Rounds = round + 1
 	}
 	return errors.Join(b.failures...)
 }
