@@ -499,6 +499,10 @@ func (w *world) explained(err error) error {
 // arm makes the nth change from now fail, or kill the process.
 func (w *world) arm(n int, fault vfs.Fault, kill bool) {
 	w.bite.mu.Lock()
+	if w.bite.bitten && errors.Is(w.bite.fault.Err, syscall.EIO) { // the directory is about to go offline, and for that
+		w.bite.mu.Unlock()
+		return
+	}
 	w.story.add("  in %d calls: %v", n, fault.Err)
 	w.bite.left, w.bite.fault, w.bite.kill, w.bite.armed, w.bite.bitten = n, fault, kill, true, false
 	w.bite.mu.Unlock()
