@@ -97,7 +97,7 @@ func TestNotesAreForGoals(t *testing.T) {
 	}
 }
 
-var profiles = regexp.MustCompile("bench/results/profiles/[a-z0-9-]+\\.txt")
+var profiles = regexp.MustCompile(`bench/results/profiles/[a-z0-9-]+\.txt`)
 
 func TestAResultMustBeNamedAfterItsDate(t *testing.T) {
 	dir := t.TempDir()

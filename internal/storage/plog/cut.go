@@ -496,7 +496,13 @@ func (l *Log) rebuildProducers(to int64) (producers, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ps, from := l.newestSnapshot(files, l.snapshotsUpTo(to))
+	var snapshots []int64
+	for _, f := range files {
+		if offset, ok := snapshotOffset(f.Name); ok {
+			snapshots = append(snapshots, offset)
+		}
+	}
+	ps, from := l.newestSnapshot(snapshots, l.snapshotsUpTo(to))
 	list := *l.segments.Load()
 	for i, s := range list {
 		if list.endOf(i, to) <= from || s.base >= to {

@@ -34,12 +34,7 @@ func (r *recovery) fromFiles(st *logState) error {
 	var err error
 	if st != nil {
 		if base := r.list[0].base; r.point < base {
-			// What lay between was deleted: nobody knows what became there of the producers and their transactions, but for a snapshot of that place. Who is not known may begin anywhere.
-			var there []vfs.DirEntry
-			if slices.Contains(r.files.snapshots, base) {
-				there = append(there, vfs.DirEntry{Name: fileName(base, snapshotSuffix)})
-			}
-			st.producers, _ = l.newestSnapshot(there, base)
+			st.producers, _ = l.newestSnapshot(r.files.snapshots, base) // what lay between was deleted
 		}
 		known := min(r.point, r.list[first].base) // from the first segment on the batches tell
 		l.mu.epochs, l.mu.producers = st.epochs.cutEnd(known), st.producers
@@ -73,11 +68,7 @@ func (r *recovery) readHints(first int) (int, error) {
 	if e == nil {
 		first = 0
 	}
-	entries := make([]vfs.DirEntry, 0, len(r.files.snapshots))
-	for _, offset := range r.files.snapshots {
-		entries = append(entries, vfs.DirEntry{Name: fileName(offset, snapshotSuffix)})
-	}
-	ps, from := l.newestSnapshot(entries, r.point)
+	ps, from := l.newestSnapshot(r.files.snapshots, r.point)
 	first = max(0, min(first, r.list.find(from)))
 	l.mu.producers, l.mu.epochs, r.hearsay = ps, e, true
 	return first, nil
@@ -128,16 +119,15 @@ func (r *recovery) trustSealed(s *segment, next int64) error {
 	return err
 }
 
-// newestSnapshot reads the newest usable snapshot at or below an offset. Without one the state is empty as of the log's first segment.
-func (l *Log) newestSnapshot(files []vfs.DirEntry, to int64) (ps producers, from int64) {
-	var offsets []int64
-	for _, f := range files {
-		if offset, ok := snapshotOffset(f.Name); ok && offset <= to {
-			offsets = append(offsets, offset)
-		}
-	}
-	slices.Sort(offsets)
+// newestSnapshot reads the newest usable one of the snapshots at or below an offset, and not below the log's first segment: what became of the producers and their transactions in what was deleted
+// between nobody knows. Without one the state is empty as of that segment: who is not known may begin anywhere.
+func (l *Log) newestSnapshot(offsets []int64, to int64) (ps producers, from int64) {
+	base := (*l.segments.Load())[0].base
+	offsets = slices.Sorted(slices.Values(offsets))
 	for _, offset := range slices.Backward(offsets) {
+		if offset < base || offset > to {
+			continue
+		}
 		data, err := vfs.ReadSmall(l.dir.FS(), l.fileName(offset, snapshotSuffix))
 		if err == nil {
 			if ps, err = parseSnapshot(data); err == nil {
@@ -147,5 +137,5 @@ func (l *Log) newestSnapshot(files []vfs.DirEntry, to int64) (ps producers, from
 		}
 		l.dir.Logger().Warn("a producer snapshot is passed over", "log", l.name, "offset", offset, "error", err)
 	}
-	return nil, (*l.segments.Load())[0].base
+	return nil, base
 }

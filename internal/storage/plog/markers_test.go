@@ -2,6 +2,7 @@ package plog
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/storage/dir"
@@ -126,5 +127,46 @@ func TestTransactionThatEndedInWhatWasDeleted(t *testing.T) {
 		if p.CurrentTxnStartOffset != NoOffset {
 			t.Errorf("%+v", p)
 		}
+	}
+}
+
+// TestSnapshotOfWhatWasDeletedIsNotBelieved: a snapshot that is older than everything left tells of transactions whose end was deleted with the rest.
+func TestSnapshotOfWhatWasDeletedIsNotBelieved(t *testing.T) {
+	mem := vfs.NewMem()
+	x := openOn(t, mem, dir.Options{}, testConfig())
+	x.append(t, txnBatch(7, 0), 0)
+	if _, err := x.tryAppend(markerBatch(7, true, 1000), 0, Internal); err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		x.append(t, makeBatch(1, "other", 1500, 1000, batch.Options{}), 0)
+	}
+	x.sync(t)
+	open := encodeSnapshot(producers{7: {epoch: 0, txnFirst: 0, count: 1}})
+	start := (*x.segments.Load()).active().base
+	if err := x.SetStartOffset(start); err != nil {
+		t.Fatal(err)
+	}
+	if x.Maintain(time.Now(), start); start == 0 || (*x.segments.Load())[0].base != start {
+		t.Fatal("nothing was removed: not a test")
+	}
+	if err := mem.Remove(x.fileName(start, snapshotSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int64{1, start - 1} {
+		f, err := mem.Create(x.fileName(offset, snapshotSuffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(open, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ps, err := x.rebuildProducers(x.EndOffset())
+	if err != nil || ps[7] != nil {
+		t.Errorf("%+v, %v", ps[7], err)
 	}
 }
