@@ -24,7 +24,7 @@ const (
 const (
 	placeFinal   int32 = iota // under its name
 	placeCleaned              // under its name and .cleaned
-	placeGone                 // nowhere: the name belongs to its replacement
+	placeGone                 // nowhere: the name is another's, of its replacement, of what followed a cut, of a new log
 )
 
 // swap is a segment that a cleaning made, and those whose place it takes.
@@ -40,34 +40,45 @@ type swap struct {
 	gone    []string // what they are called now
 }
 
-var errReplaced = fmt.Errorf("the segment was replaced by compaction: %w", fs.ErrNotExist)
+var errReplaced = fmt.Errorf("the segment was replaced, cut off or deleted: %w", fs.ErrNotExist)
 
-// openSegment acquires a segment's log file, wherever a cleaning has put it. The place is looked at again after opening: what was opened by a name is the segment's own
-// only if the name was its own all the while.
-func (l *Log) openSegment(s *segment) (vfs.File, error) {
+// openSegment acquires a segment's log file, wherever a cleaning has put it.
+func (l *Log) openSegment(s *segment) (vfs.File, error) { return l.openFile(s, &s.log, logSuffix) }
+
+// openFile acquires a file of a segment for a reader. The place is looked at again after opening: what was opened by a name is the segment's own only if the name was its own
+// all the while.
+func (l *Log) openFile(s *segment, x *dir.Handle, suffix string) (vfs.File, error) {
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
 	h := l.dir.Handles()
 	for {
-		place := s.where.Load()
-		name := l.fileName(s.base, logSuffix)
-		switch place {
-		case placeGone:
+		place := l.placeOf(s)
+		name := l.fileName(s.base, suffix)
+		switch {
+		case place == placeGone:
 			return nil, errReplaced
-		case placeCleaned:
+		case place == placeCleaned && suffix == logSuffix:
 			name += cleanedSuffix
 		}
-		f, err := h.Acquire(l.dir.FS(), &s.log, name, false)
-		if s.where.Load() == place {
+		f, err := h.Acquire(l.dir.FS(), x, name, false)
+		if l.placeOf(s) == place {
 			return f, err
 		}
 		if err == nil {
-			if err := h.Release(&s.log); err != nil {
+			if err := errors.Join(h.Drop(x), h.Release(x)); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+// placeOf tells where a segment's log file is. Of a log that was deleted, or is another's by now, there is none.
+func (l *Log) placeOf(s *segment) int32 {
+	if l.left.Load() {
+		return placeGone
+	}
+	return s.where.Load()
 }
 
 // publishClean shows what a cleaning made to readers, and leaves the files to the committer. It runs where appends, cuts and Maintain run. What has changed in the list since

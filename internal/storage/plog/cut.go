@@ -297,6 +297,7 @@ func (l *Log) shorten(r *dir.Round, x shorter) error {
 }
 
 func (l *Log) removeFiles(r *dir.Round, s *segment) error {
+	s.where.Store(placeGone)
 	if err := l.dropHandles(s); err != nil {
 		return err
 	}

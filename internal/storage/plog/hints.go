@@ -197,6 +197,9 @@ func (l *Log) flushFiles(m flushMark) error {
 }
 
 func (l *Log) flushFile(s *segment) error {
+	if l.left.Load() { // its last round has synced it, or nobody needs it
+		return nil
+	}
 	h := l.dir.Handles()
 	f, err := h.Acquire(l.dir.FS(), &s.log, l.fileName(s.base, logSuffix), false)
 	if errors.Is(err, fs.ErrNotExist) {

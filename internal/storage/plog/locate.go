@@ -161,10 +161,7 @@ func (l *Log) floor(s *segment, offset int64) (int64, error) {
 
 // searchIndex searches an index file of a segment.
 func searchIndex[T any](l *Log, s *segment, h *dir.Handle, suffix string, count int32, size int, parse func([]byte) T, keep func(T) bool) (found T, ok bool, err error) {
-	if err := l.usable(); err != nil {
-		return found, false, err
-	}
-	f, err := l.dir.Handles().Acquire(l.dir.FS(), h, l.fileName(s.base, suffix), false)
+	f, err := l.openFile(s, h, suffix)
 	if err != nil {
 		return found, false, err
 	}

@@ -34,7 +34,8 @@ type Log struct {
 	highWatermark        atomic.Int64
 	opened               atomic.Bool  // recovered, and known to the directory
 	early                bool         // a round was asked for before that
-	ended                atomic.Bool  // closed or deleted, all done
+	left                 atomic.Bool  // closed or deleted: files that are called like its own are another log's, or will be
+	ended                atomic.Bool  // and all done
 	damagedAnywhere      atomic.Bool  // mu.rot has something
 	cleaned              atomic.Int64 // compacted up to here, durably
 	gaps                 atomic.Bool  // compaction has left gaps of offsets, whatever the policy is now

@@ -263,6 +263,69 @@ func TestDeleteAndMakeAgain(t *testing.T) {
 	}
 }
 
+// Who holds what he read of a log that is deleted, or closed, gets nothing of the next log of that name, and when he lets go nothing of that is removed: it would be acknowledged records.
+func TestReaderOfADeletedLogLeavesItsSuccessorAlone(t *testing.T) {
+	for what, end := range map[string]func(*logAndDir) error{"deleted": func(x *logAndDir) error { return x.Delete() }, "closed": func(x *logAndDir) error {
+		if err := x.Close(); err != nil {
+			return err
+		}
+		return Discard(x.d, testName)
+	}} {
+		t.Run(what, func(t *testing.T) {
+			mem := vfs.NewMem()
+			x := openOn(t, mem, dir.Options{}, testConfig())
+			fill(t, x, 50, 1)
+			closeDir(t, x)
+			x = openOn(t, mem, dir.Options{}, testConfig()) // nothing of it is in memory
+			held, err := x.Read(0, x.EndOffset(), 1000, true)
+			if err != nil || held.inFile == 0 {
+				t.Fatalf("%+v %v", held, err)
+			}
+			if err := x.SetStartOffset(x.EndOffset()); err != nil {
+				t.Fatal(err)
+			}
+			if x.Maintain(testNow, x.EndOffset()) == 0 {
+				t.Fatal("no segment was deleted")
+			}
+			x.wait(t, "start on disk", func() bool { return x.DurableStartOffset() == x.StartOffset() })
+			if err := end(x); err != nil {
+				t.Fatal(err)
+			}
+			if x.Log, err = Open(x.d, testName, model.TopicID{9}, testConfig()); err != nil {
+				t.Fatal(err)
+			}
+			want := fill(t, x, 5, 1)
+			if got, err := held.AppendTo(nil); err == nil {
+				t.Errorf("the old log's reader got %d bytes", len(got))
+			}
+			if x.d.Stats().ReadErrors.Load() != 0 {
+				t.Error("that counted as a failure of the disk")
+			}
+			held.Close()
+			want = append(want, fill(t, x, 5, 1)...) // and a round
+			if n := x.d.Handles().Stats().Open; n != 1 {
+				t.Errorf("%d files are open, want the new segment's", n)
+			}
+			if err := x.d.Abandon(); err != nil {
+				t.Fatal(err)
+			}
+			d, err := dir.Open(mem, testDir, dir.Options{Meta: testMeta})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Abandon()
+			after := &logAndDir{d: d}
+			if after.Log, err = Open(d, testName, model.TopicID{9}, testConfig()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := after.all(0, after.EndOffset(), 1000)
+			if err != nil || sameBatches(want, got) != nil {
+				t.Error(err, sameBatches(want, got))
+			}
+		})
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	mem := vfs.NewMem()
 	x := openOn(t, mem, dir.Options{}, testConfig())

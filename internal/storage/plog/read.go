@@ -15,7 +15,7 @@ func (l *Log) Read(from, upTo int64, maxBytes int, minOne bool) (Slice, error) {
 		return Slice{}, err
 	}
 	for {
-		if l.ended.Load() {
+		if l.left.Load() {
 			return Slice{}, ErrClosed
 		}
 		start, end := l.start.Load(), l.end.Load()

@@ -82,6 +82,28 @@ func (l *Log) removeLater(r *dir.Round, names []string) {
 	})
 }
 
+// leaveFiles closes all files, and has nobody open them again.
+func (l *Log) leaveFiles() error {
+	l.left.Store(true)
+	l.mu.Lock()
+	segments := append(slices.Clone([]*segment(*l.segments.Load())), l.mu.removals...)
+	for _, x := range l.mu.swaps {
+		segments = append(segments, x.old...)
+	}
+	for _, c := range []*cut{l.mu.cut, l.mu.cutting} {
+		if c != nil {
+			segments = append(segments, c.removed...)
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range segments {
+		if err := l.dropHandles(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *Log) dropHandles(s *segment) error {
 	h := l.dir.Handles()
 	return errors.Join(h.Drop(&s.log), h.Drop(&s.index), h.Drop(&s.times))
@@ -151,10 +173,8 @@ func (l *Log) stageDelete(r *dir.Round) error {
 	st := &l.staged
 	l.unwrote(st.writes)
 	l.dropTail()
-	for _, s := range *l.segments.Load() {
-		if err := l.dropHandles(s); err != nil {
-			return err
-		}
+	if err := l.leaveFiles(); err != nil {
+		return err
 	}
 	if l.exists || l.begun {
 		target := filepath.Join(l.dir.Path(), deletedName(l.name))
@@ -224,10 +244,8 @@ func (l *Log) finish(err error) {
 // handOver leaves the directory what the next Open needs. When the directory itself is being closed the log stays a member, for the last checkpoint.
 func (l *Log) handOver() error {
 	l.dropTail()
-	for _, s := range *l.segments.Load() {
-		if err := l.dropHandles(s); err != nil {
-			return err
-		}
+	if err := l.leaveFiles(); err != nil {
+		return err
 	}
 	if l.dir.Closed() {
 		return nil

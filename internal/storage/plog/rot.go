@@ -136,14 +136,14 @@ func (l *Log) survey(s *segment, size int64, o SurveyOptions, through func(name 
 	var f vfs.File
 	if through != nil {
 		name := l.fileName(s.base, logSuffix)
-		if s.where.Load() != placeFinal {
+		if l.placeOf(s) != placeFinal {
 			return found, errNotSurveyed // it is being put in place
 		}
 		if f, err = through(name); err != nil {
 			return found, err
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		if s.where.Load() != placeFinal {
+		if l.placeOf(s) != placeFinal {
 			return found, errNotSurveyed
 		}
 	} else {

@@ -47,6 +47,9 @@ func (l *Log) Prepare() dir.Needs {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.staged.ok = false // of the round before; this one may end without Stage
+	if l.ended.Load() {
+		return 0
+	}
 	var needs dir.Needs
 	if l.doubtful && l.Err() == nil {
 		needs |= dir.NeedProof
@@ -172,8 +175,12 @@ func (l *Log) Stage(r *dir.Round) error {
 }
 
 // capture notes what the round is about. What is appended from here on belongs to the next one. It returns false when the log was cut since Prepare in a way that
-// the checkpoint does not know yet: then the next round, for which the cut has marked the log dirty, does it all.
+// the checkpoint does not know yet: then the next round, for which the cut has marked the log dirty, does it all. It also returns false for a log that has ended, whoever still reads it and
+// lets go: its name may be another log's, and so may the files be that it had yet to remove.
 func (l *Log) capture(st *staged) bool {
+	if l.ended.Load() {
+		return false
+	}
 	clear(st.writes)
 	clear(st.files)
 	*st = staged{writes: st.writes[:0], files: st.files[:0], start: st.start, durable: st.durable}
