@@ -29,8 +29,8 @@ type operation struct {
 var operations = []operation{
 	{"append", 12, true, onTopic((*world).append)},
 	{"append as an idempotent producer", 10, true, onTopic((*world).produce)},
-	{"append in a transaction", 4, false, onTopic((*world).transact)},
-	{"end a transaction", 3, false, onTopic((*world).endTransaction)},
+	{"append in a transaction", 4, true, onTopic((*world).transact)},
+	{"end a transaction", 3, true, onTopic((*world).endTransaction)},
 	{"append compressed batches", 2, true, onTopic((*world).compressed)},
 	{"append as a follower", 3, true, onTopic((*world).follow)},
 	{"new leader epoch", 2, true, onTopic((*world).elect)},
@@ -291,6 +291,7 @@ func (w *world) anew(m *twin) error {
 	m.change(content{nil, to, to, to})
 	w.mu.Unlock()
 	m.cuts++
+	m.vague = max(m.vague, m.cleanTo) // a crash may leave the beginning of what is to go
 	if err := m.log.TruncateFullyAndStartAt(to); err != nil {
 		m.change(before)
 		return w.explained(err)
