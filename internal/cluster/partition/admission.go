@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"runtime"
+	"sync"
 	"weak"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
@@ -18,28 +19,32 @@ const (
 )
 
 var (
-	modestBatches = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
-	largeBatches  = make(chan struct{}, 1)
+	// validators are reused between batches. Those of compressed batches keep codecs and buffers of megabytes, so there are no more of them than may be open at a time,
+	// whoever waits for room or for a disk.
+	validators       = sync.Pool{New: func() any { return new(batch.Validator) }}
+	modestValidators = sync.Pool{New: func() any { return new(batch.Validator) }}
+	modestBatches    = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
+	largeBatches     = make(chan struct{}, 1)
 	// largeValidator, which largeBatches guards, keeps the buffer of the last large batch until the garbage collector runs: a row of them would leave one such
 	// buffer each.
 	largeValidator weak.Pointer[batch.Validator]
 )
 
-// admit judges a batch and makes of it what the log keeps (batch.Validator.Admit). It may wait for others that decompress, which is computing and nothing else.
-func admit(v *batch.Validator, b batch.Batch, rules *batch.Rules) (batch.Batch, error) {
+// admit judges a batch and makes of it what the log keeps (batch.Validator.Admit): b itself, or a copy of its own. It may wait for others that decompress, which is
+// computing and nothing else.
+func admit(b batch.Batch, rules *batch.Rules) (batch.Batch, error) {
 	if b.Codec() == batch.None && !rules.Recompress {
-		out, _, err := v.Admit(b, rules)
-		return out, err
+		v := validators.Get().(*batch.Validator)
+		defer validators.Put(v)
+		defer v.Release()
+		return admitWith(v, b, rules)
 	}
 	modest := *rules
 	modest.MaxPlainBytes = min(modestPlainBytes, rules.MaxPlainBytes)
-	modestBatches <- struct{}{}
-	out, _, err := v.Admit(b, &modest)
-	<-modestBatches
+	out, err := admitModest(b, &modest)
 	if !errors.Is(err, model.MessageTooLarge) || rules.MaxBytes > 0 && len(b) > rules.MaxBytes || modest.MaxPlainBytes == rules.MaxPlainBytes {
 		return out, err
 	}
-	v.Release() // many may wait here
 	largeBatches <- struct{}{}
 	defer func() { <-largeBatches }()
 	large := largeValidator.Value()
@@ -47,8 +52,23 @@ func admit(v *batch.Validator, b batch.Batch, rules *batch.Rules) (batch.Batch, 
 		large = new(batch.Validator)
 		largeValidator = weak.Make(large)
 	}
-	if out, _, err = large.Admit(b, rules); err != nil || !rules.Recompress {
-		return out, err
+	return admitWith(large, b, rules)
+}
+
+func admitModest(b batch.Batch, rules *batch.Rules) (batch.Batch, error) {
+	modestBatches <- struct{}{}
+	defer func() { <-modestBatches }()
+	v := modestValidators.Get().(*batch.Validator)
+	defer modestValidators.Put(v)
+	defer v.Release()
+	return admitWith(v, b, rules)
+}
+
+// admitWith takes what was compressed anew out of the validator, which the next batch takes.
+func admitWith(v *batch.Validator, b batch.Batch, rules *batch.Rules) (batch.Batch, error) {
+	out, _, err := v.Admit(b, rules)
+	if err == nil && &out[0] != &b[0] {
+		out = bytes.Clone(out)
 	}
-	return bytes.Clone(out), nil // it lies in the validator, which the next large batch takes
+	return out, err
 }

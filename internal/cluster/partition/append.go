@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"sync"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
@@ -17,9 +16,6 @@ type Appended struct {
 	LogAppendTimeMs int64
 }
 
-// validators are reused between requests: each keeps its codecs' buffers.
-var validators = sync.Pool{New: func() any { return new(batch.Validator) }}
-
 // Produce judges what a client sent for the partition, appends it and leaves the ticket's slot to be completed when the acks are met. With an error nothing was
 // appended and the slot is the caller's to complete; LogStartOffset is what Kafka would tell, -1 unless the log itself refused the records. With acks=0 there is no ticket. It waits, until ctx ends, while the logs' memory is used up.
 func (p *Partition) Produce(ctx context.Context, records []byte, version int16, acks int16, ticket *Ticket, slot int) (Appended, error) {
@@ -30,18 +26,13 @@ func (p *Partition) Produce(ctx context.Context, records []byte, version int16, 
 	if b.IsTransactional() {
 		return notLooked, &model.Error{Code: model.InvalidRequest, Message: "transactional records are not served yet: use a producer without transactional.id"}
 	}
-	v := validators.Get().(*batch.Validator)
-	defer func() {
-		v.Release()
-		validators.Put(v)
-	}()
 	now := p.clock()
 	rules := p.settings.Load().Rules
 	rules.NowMs, rules.AllowZstd = now.UnixMilli(), version >= 7
 	if rules.MaxPlainBytes == 0 {
 		rules.MaxPlainBytes = maxPlainBytes
 	}
-	if b, err = admit(v, b, &rules); err != nil {
+	if b, err = admit(b, &rules); err != nil {
 		return p.refused(err), err
 	}
 	appended, err := p.append(b, acks, ticket, slot)

@@ -49,6 +49,26 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
+// BenchmarkAdmitOfClients has a Validator that goes back to a pool between batches, and frames that others make.
+func BenchmarkAdmitOfClients(b *testing.B) {
+	rules := goodRules()
+	for _, size := range []int{64 << 10, 1 << 20} {
+		for name, batch := range foreignBatches(b, size) {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(size))
+				var v Validator
+				for b.Loop() {
+					if _, _, err := v.Admit(batch, &rules); err != nil {
+						b.Fatal(err)
+					}
+					v.Release()
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkBuild(b *testing.B) {
 	for _, codec := range allCodecs {
 		b.Run(codec.String(), func(b *testing.B) {

@@ -109,7 +109,7 @@ func TestLimitIsExact(t *testing.T) {
 }
 
 // zstdWithoutSize compresses as a stream does, which cannot say how long it will be.
-func zstdWithoutSize(t *testing.T, plain []byte) []byte {
+func zstdWithoutSize(t testing.TB, plain []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))

@@ -23,6 +23,7 @@ const (
 	lz4SmallestBlock    = 4 // the code of 64 KiB; each step is four times as much
 	lz4LargestBlock     = 7
 	lz4WorstExpansion   = 255 // no LZ4 byte stands for more than 255 bytes
+	lz4FirstRatio       = 4   // sizes the first attempt: many writers announce blocks of 4 MiB for whatever they have
 	lz4ReservedFlag     = 0x02
 	lz4ReservedBlockBit = 0x8f
 )
@@ -134,15 +135,19 @@ func (f *lz4Frame) appendBlock(dst []byte, word uint32, limit int) ([]byte, erro
 	}
 	most := min(f.maxBlock, size*lz4WorstExpansion)
 	room := min(most, limit-len(dst))
-	dst = grow(dst, room, limit)
-	n, err := lz4.UncompressBlock(block, dst[len(dst):len(dst)+room])
-	if err != nil {
-		if room < most { // the decoder does not tell a full buffer from a broken block
+	for try := min(room, max(lz4FirstRatio*size, cap(dst)-len(dst))); ; try = min(room, 4*try) {
+		dst = grow(dst, try, limit)
+		n, err := lz4.UncompressBlock(block, dst[len(dst):len(dst)+try])
+		switch { // the decoder does not tell a full buffer from a broken block
+		case err == nil:
+			return dst[:len(dst)+n], nil
+		case try < room:
+		case room < most:
 			return dst, ErrTooLarge
+		default:
+			return dst, corruptf("an LZ4 block is broken")
 		}
-		return dst, corruptf("an LZ4 block is broken")
 	}
-	return dst[:len(dst)+n], nil
 }
 
 // word takes four bytes, little endian, off the rest.

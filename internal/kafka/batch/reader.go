@@ -1,7 +1,7 @@
 package batch
 
-// keepBuffer is how much of a buffer Release leaves in place, in bytes.
-const keepBuffer = 1 << 20
+// keepBuffer is how much of a buffer Release leaves in place, in bytes: what a batch of 1 MiB of records needs when its frame does not tell their size.
+const keepBuffer = 4 << 20
 
 // Reader walks the records of one batch after the other. The zero value is ready for Reset.
 type Reader struct {
@@ -96,7 +96,7 @@ func (r *Reader) PlainSize() int {
 	return len(r.records)
 }
 
-// Release lets go of the batch and of a buffer that grew beyond 1 MiB. Call it before the Reader goes back to a pool.
+// Release lets go of the batch and of a buffer that grew beyond 4 MiB. Call it before the Reader goes back to a pool.
 func (r *Reader) Release() {
 	r.batch, r.records, r.rest, r.left, r.record, r.err = nil, nil, nil, 0, Record{}, nil
 	if cap(r.plain) > keepBuffer {
