@@ -53,7 +53,6 @@ type cell struct {
 	fill        int64   // bytes that the topic has before
 	before      int     // how many batches each partition has before
 	share       float64 // of the slowest side's capacity, instead of the job's rate
-	large       bool    // moves gigabytes: the machine's memory is prewarmed
 	cold        bool    // what the page cache has of the log is dropped first
 	notBuilt    bool    // waits for what Ottla does not have yet
 
@@ -150,25 +149,25 @@ var ownProcessCells = []cell{
 }
 
 var produceCells = []cell{
-	{name: "produce", title: "the base cell: produce 1 KiB records in 64 KiB batches to 10 partitions, acks=all, 2 connections x 5 in flight", base: true, job: produceJob(baseBatch, baseValue), large: true,
+	{name: "produce", title: "the base cell: produce 1 KiB records in 64 KiB batches to 10 partitions, acks=all, 2 connections x 5 in flight", base: true, job: produceJob(baseBatch, baseValue),
 		sides: slices.Concat(twice, []side{natsDefault, floorSide}), columns: append(slices.Clone(produceColumns), colOwnRSS)},
-	{name: "produce-16k", title: "produce, 16 KiB batches", job: produceJob(16<<10, baseValue), large: true, sides: twice, columns: produceColumns},
-	{name: "produce-1m", title: "produce, 1 MB batches", base: true, job: produceJob(1_000_000, baseValue), large: true, sides: append(slices.Clone(twice), floorSide), columns: produceColumns},
-	{name: "record-100", title: "produce, 100-byte records", job: produceJob(baseBatch, 100), large: true, sides: plain, columns: produceColumns},
-	{name: "record-10k", title: "produce, 10 KiB records", job: produceJob(baseBatch, 10<<10), large: true, sides: plain, columns: produceColumns},
-	{name: "partitions", title: "produce over 1, 10, 1,000 and 10,000 partitions that have a batch each", job: produceJob(baseBatch, baseValue), large: true, before: 1,
+	{name: "produce-16k", title: "produce, 16 KiB batches", job: produceJob(16<<10, baseValue), sides: twice, columns: produceColumns},
+	{name: "produce-1m", title: "produce, 1 MB batches", base: true, job: produceJob(1_000_000, baseValue), sides: append(slices.Clone(twice), floorSide), columns: produceColumns},
+	{name: "record-100", title: "produce, 100-byte records", job: produceJob(baseBatch, 100), sides: plain, columns: produceColumns},
+	{name: "record-10k", title: "produce, 10 KiB records", job: produceJob(baseBatch, 10<<10), sides: plain, columns: produceColumns},
+	{name: "partitions", title: "produce over 1, 10, 1,000 and 10,000 partitions that have a batch each", job: produceJob(baseBatch, baseValue), before: 1,
 		sides: []side{ottlaSynced.over(1), ottlaSynced.over(10), ottlaSynced.over(1000), ottlaSynced.over(10_000), kafkaDefault.over(1), kafkaDefault.over(1000)}, columns: produceColumns},
-	{name: "acks-0", title: "produce, acks=0: what one connection after the other swallows", job: withAcks(0), large: true, sides: plain, columns: []column{colProduced, colRequests, colCPU, colWritten}},
-	{name: "acks-1", title: "produce, acks=1", job: withAcks(1), large: true, sides: plain, columns: produceColumns},
-	{name: "lz4", title: "produce, batches of 64 KiB of text before lz4; MB are compressed ones", job: compressed("lz4"), large: true, sides: plain, columns: produceColumns},
-	{name: "zstd", title: "produce, batches of 64 KiB of text before zstd; MB are compressed ones", job: compressed("zstd"), large: true, sides: plain, columns: produceColumns},
+	{name: "acks-0", title: "produce, acks=0: what one connection after the other swallows", job: withAcks(0), sides: plain, columns: []column{colProduced, colRequests, colCPU, colWritten}},
+	{name: "acks-1", title: "produce, acks=1", job: withAcks(1), sides: plain, columns: produceColumns},
+	{name: "lz4", title: "produce, batches of 64 KiB of text before lz4; MB are compressed ones", job: compressed("lz4"), sides: plain, columns: produceColumns},
+	{name: "zstd", title: "produce, batches of 64 KiB of text before zstd; MB are compressed ones", job: compressed("zstd"), sides: plain, columns: produceColumns},
 }
 
 var fetchCells = []cell{
 	{name: "fetch", title: "tail reads: 40 MB again and again, 1 MiB a fetch, 2 connections", base: true, job: fetchJob(), fill: 40 << 20, sides: []side{ottlaSynced, kafkaDefault, floorSide}, columns: fetchColumns},
 	{name: "catch-up", title: "catch-up reads from the page cache: 512 MB again and again, more than Ottla keeps in its own memory", job: fetchJob(), fill: 512 << 20, sides: plain, columns: fetchColumns},
-	{name: "catch-up-cold", title: "catch-up reads from the disk: 1 GB that the page cache has forgotten, once", job: fetchJob(), fill: 1 << 30, cold: true, large: true, sides: plain, columns: fetchColumns},
-	{name: "both", title: "produce and fetch together: the base load and 2 consumers at the end of the log", base: true, large: true, sides: three,
+	{name: "catch-up-cold", title: "catch-up reads from the disk: 1 GB that the page cache has forgotten, once", job: fetchJob(), fill: 1 << 30, cold: true, sides: plain, columns: fetchColumns},
+	{name: "both", title: "produce and fetch together: the base load and 2 consumers at the end of the log", base: true, sides: three,
 		job:     bothJob(),
 		columns: []column{colProduced, colFetched, colBothWays, colP50, colP99, colMax, colCPU, colWritten}},
 }
@@ -189,11 +188,11 @@ var requestCells = []cell{
 const consumed = 512 << 20
 
 var strangerCells = []cell{
-	{name: "franz-produce", title: "franz-go, one producer, 1 KiB records, batches up to 1 MB", job: stranger("franz", true), large: true, sides: plain, columns: []column{colProduced, colCPU, colWritten}},
+	{name: "franz-produce", title: "franz-go, one producer, 1 KiB records, batches up to 1 MB", job: stranger("franz", true), sides: plain, columns: []column{colProduced, colCPU, colWritten}},
 	{name: "franz-consume", title: "franz-go, one consumer, 512 MB again and again", job: stranger("franz", false), fill: consumed, sides: plain, columns: []column{colFetched, colCPU}},
-	{name: "librdkafka-produce", title: "librdkafka (rd_kafka_produce_batch, called from Python through ctypes), one producer, 1 KiB records, batch.size 1 MB, linger 5 ms", job: stranger("librdkafka", true), large: true, sides: plain, columns: []column{colProduced, colCPU, colWritten}},
+	{name: "librdkafka-produce", title: "librdkafka (rd_kafka_produce_batch, called from Python through ctypes), one producer, 1 KiB records, batch.size 1 MB, linger 5 ms", job: stranger("librdkafka", true), sides: plain, columns: []column{colProduced, colCPU, colWritten}},
 	{name: "librdkafka-consume", title: "librdkafka (rd_kafka_consume_callback_queue, called from Python through ctypes), one consumer, 512 MB again and again", job: stranger("librdkafka", false), fill: consumed, sides: plain, columns: []column{colFetched, colCPU}},
-	{name: "tools-produce", title: "kafka-producer-perf-test, 1 KiB records, batch.size 256 KiB, linger 5 ms", job: stranger("tools", true), large: true, sides: plain, columns: []column{colProduced, colCPU, colWritten}},
+	{name: "tools-produce", title: "kafka-producer-perf-test, 1 KiB records, batch.size 256 KiB, linger 5 ms", job: stranger("tools", true), sides: plain, columns: []column{colProduced, colCPU, colWritten}},
 	{name: "tools-consume", title: "kafka-consumer-perf-test, 512 MB once", job: stranger("tools", false), fill: consumed, sides: plain, columns: []column{colFetched, colCPU}},
 }
 
@@ -246,8 +245,8 @@ type pace struct {
 	rest     time.Duration // for which a process at rest is looked at
 	starts   int           // of Ottla; Kafka's are slow and vary little
 	maxBytes int64         // of one measurement
-	prewarm  int64         // bytes of memory touched before a large cell
-	repeats  int           // of measurements that others disturbed, in the whole run
+	warmed   int64         // bytes of the machine's memory that are kept warm
+	repeats  time.Duration // for measurements that others disturbed, in the whole run
 	limit    time.Duration // for everything
 	scale    int           // counts of partitions, connections and bytes of the slow cells are divided by it
 	baseOnly bool          // of the other cells none is run
@@ -255,10 +254,10 @@ type pace struct {
 }
 
 var (
-	longPace = pace{name: "full", rounds: 3, warm: time.Second, measure: 3 * time.Second, jvm: 20 * time.Second, rest: 5 * time.Second, starts: 5, maxBytes: 3 << 30, prewarm: 2 << 30,
-		repeats: 40, limit: 42 * time.Minute, scale: 1}
-	quickPace = pace{name: "quick", rounds: 2, warm: 500 * time.Millisecond, measure: 1500 * time.Millisecond, jvm: 10 * time.Second, rest: 2 * time.Second, starts: 3, maxBytes: 2 << 30, prewarm: 1 << 30,
-		repeats: 5, limit: 330 * time.Second, scale: 1, baseOnly: true}
+	longPace = pace{name: "full", rounds: 3, warm: time.Second, measure: 3 * time.Second, jvm: 20 * time.Second, rest: 5 * time.Second, starts: 5, maxBytes: 3 << 30, warmed: 6 << 30,
+		repeats: 5 * time.Minute, limit: 42 * time.Minute, scale: 1}
+	quickPace = pace{name: "quick", rounds: 2, warm: 500 * time.Millisecond, measure: 1500 * time.Millisecond, jvm: 10 * time.Second, rest: 2 * time.Second, starts: 3, maxBytes: 2 << 30, warmed: 3 << 30,
+		repeats: 15 * time.Second, limit: 320 * time.Second, scale: 1, baseOnly: true}
 	shortPace = pace{name: "short", rounds: 1, warm: 200 * time.Millisecond, measure: 400 * time.Millisecond, jvm: 2 * time.Second, rest: time.Second, starts: 1, maxBytes: 256 << 20,
 		limit: 10 * time.Minute, scale: 20, ottla: true}
 )

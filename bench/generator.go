@@ -16,7 +16,7 @@ const generatorArgument = "generator"
 
 // job tells a generator what to do. It is sent as one line of JSON.
 type job struct {
-	Kind       string // produce, fetch, both, paced, commit or touch; or a real client: franz, librdkafka or tools
+	Kind       string // produce, fetch, both, paced, commit or memory; or a real client: franz, librdkafka or tools
 	Address    string
 	Topic      topic
 	Acks       int16
@@ -50,6 +50,8 @@ type outcome struct {
 	Fetch         histogram // of one Fetch, in closed loop
 	EndToEnd      histogram // from before the send to the arrival at a consumer
 	Late          histogram // how late a paced send was, the generator's own doing
+
+	used time.Duration // CPU time of the generator, which the harness looks at
 }
 
 // meter is what the connections of a job share.
@@ -152,8 +154,8 @@ func (j *job) workers() ([]worker, error) {
 // run drives the job. Between warming up and measuring it calls ready, under load: nothing cools down.
 func (j *job) run(ready func() error, o *outcome) error {
 	switch j.Kind {
-	case "touch":
-		return touch(j.MaxBytes, ready)
+	case "memory":
+		return holdMemory(j.MaxBytes, ready)
 	case "tools":
 		return runTools(j, ready, o)
 	}
@@ -203,15 +205,6 @@ func (j *job) run(ready func() error, o *outcome) error {
 		w.report(o)
 	}
 	return err
-}
-
-// touch makes the machine hand out memory: on a virtual one, fresh pages cost the first who needs them dearly.
-func touch(bytes int64, ready func() error) error {
-	p := make([]byte, bytes)
-	for i := 0; i < len(p); i += 4096 {
-		p[i] = 1
-	}
-	return ready()
 }
 
 // generator is a generator process, as the harness sees it.

@@ -22,10 +22,8 @@ func (b *bench) hostile(ctx context.Context, c *cell, s *side) (f figures, err e
 		if err != nil {
 			return err
 		}
-		if s.kind == "kafka" {
-			if err := b.warmJVM(ctx, target); err != nil {
-				return err
-			}
+		if err := b.warmUp(ctx, target); err != nil {
+			return err
 		}
 		j := pacedJob(500)
 		j.Address, j.Topic, j.Warm, j.Measure, j.MaxBytes = target.address, t, b.pace.warm, b.pace.measure, b.pace.maxBytes

@@ -68,7 +68,7 @@ func newKafka(jars, scratch string) (*broker, error) {
 	return b, nil
 }
 
-// kafkaProperties leaves everything at its default but what one node alone needs.
+// kafkaProperties leaves everything at its default but what one node alone needs, and how long deleted files stay.
 func kafkaProperties(address, controller, data string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return strings.Join([]string{
@@ -85,5 +85,6 @@ func kafkaProperties(address, controller, data string) string {
 		"transaction.state.log.min.isr=1",
 		"share.coordinator.state.topic.replication.factor=1",
 		"share.coordinator.state.topic.min.isr=1",
+		deleteDelay,
 	}, "\n") + "\n"
 }

@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if o.page {
 		return writePage(root)
 	}
-	b := &bench{pace: o.pace(), binary: o.binary, profile: o.profile, note: note, clients: filepath.Join(root, ".clients")}
+	b := &bench{pace: o.pace(), binary: o.binary, profile: o.profile, note: note, clients: filepath.Join(root, ".clients"), look: readMachineUse, schedule: newSchedule(time.Now)}
 	var unknown string
 	if b.cells, unknown = choose(o.cell); unknown != "" {
 		return fmt.Errorf("there is no cell %q: it is one of %s", unknown, cellNames())
@@ -105,7 +105,6 @@ func run(ctx context.Context, args []string) (err error) {
 		b.saveIn = filepath.Join(root, resultsDir)
 	}
 	b.result = newResult(describeMachine(root), "go run ./bench "+strings.Join(args, " "), &b.pace, time.Now())
-	began := time.Now()
 	if b.scratch, err = os.MkdirTemp(o.dir, "ottla-bench-"); err != nil {
 		return err
 	}
@@ -113,11 +112,16 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := b.chooseTargets(ctx, root, o.target); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*b.pace.limit, errors.New("the run took twice the time that it may take"))
+	ctx, cancel := context.WithDeadlineCause(ctx, b.began.Add(b.pace.limit+b.pace.limit/20), fmt.Errorf("the run took longer than the %v that it may take", b.pace.limit))
 	defer cancel()
+	release, err := b.warmMemory(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	err = b.run(ctx)
 	b.print(os.Stdout)
-	fmt.Printf("\ntook %s\n", time.Since(began).Round(time.Second))
+	fmt.Printf("\ntook %s\n", b.elapsed().Round(time.Second))
 	if o.save {
 		err = errors.Join(err, writePage(root))
 	}

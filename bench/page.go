@@ -106,6 +106,11 @@ func (p *page) head() {
 		p.line("| %s | %s | `%s` | %d | %s each | %s |", r.Date, r.Machine.Commit, r.Command, r.Rounds, r.Measure, r.Took)
 	}
 	p.line("")
+	for _, r := range runs {
+		if len(r.Dropped) > 0 {
+			p.line("The run of %s had no time left for %s.\n", r.Date, droppedText(r.Dropped))
+		}
+	}
 	for _, r := range runs[1:] {
 		if m, first := r.Machine, runs[0].Machine; m.CPU != first.CPU || m.Kernel != first.Kernel || m.Cores != first.Cores {
 			p.line("The run of %s was made on another machine: %s\n", r.Date, m)

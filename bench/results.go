@@ -47,6 +47,7 @@ type result struct {
 	Measure string
 	Rounds  int
 	Took    string          `json:",omitempty"`
+	Dropped []string        `json:",omitempty"` // what there was no time for
 	Cells   map[string]rows // by name
 }
 

@@ -25,24 +25,23 @@ type bench struct {
 	result   *result
 	earlier  history
 	capacity float64 // requests/s of one connection, of the slowest side
-	repeated int
-	onceTook time.Duration // of all rounds, what only the first one has
+	look     func() machineUse
 	failures []error
 	serial   int
+	schedule
 }
 
-// run does all rounds: each broker in turn, so that what the machine does meanwhile hits all. A round for which there is no time left is left out.
+// run does all rounds: each broker in turn, so that what the machine does meanwhile hits all.
 func (b *bench) run(ctx context.Context) error {
-	began := time.Now()
 	for round := range b.pace.rounds {
-		over := time.Since(began)
-		if round > 0 && over+(over-b.onceTook)/time.Duration(round) > b.pace.limit {
-			b.note("no time for round %d: %v of %v are over", round+1, over.Round(time.Second), b.pace.limit)
+		cells := b.fitting(round)
+		if len(cells) == 0 {
 			break
 		}
 		for i, kind := range b.targets {
-			b.note("round %d of %d: %s", round+1, b.pace.rounds, kind)
-			if err := b.turn(ctx, kind, round); err != nil {
+			b.note("round %d of %d: %s, after %v", round+1, b.pace.rounds, kind, b.elapsed().Round(time.Second))
+			b.turns++
+			if err := b.turn(ctx, kind, round, cells); err != nil {
 				err = fmt.Errorf("round %d, %s: %w", round+1, kind, err)
 				if ctx.Err() != nil {
 					return errors.Join(append(b.failures, err)...)
@@ -50,7 +49,7 @@ func (b *bench) run(ctx context.Context) error {
 				b.note("  FAILED: %v", err)
 				b.failures = append(b.failures, err)
 			}
-			b.result.Took = time.Since(began).Round(time.Second).String()
+			b.result.Took = b.elapsed().Round(time.Second).String()
 			if i == len(b.targets)-1 {
 				b.result.Rounds = round + 1
 			}
@@ -60,6 +59,9 @@ func (b *bench) run(ctx context.Context) error {
 				}
 			}
 		}
+	}
+	if len(b.result.Dropped) > 0 {
+		b.note("no time was left for %s", droppedText(b.result.Dropped))
 	}
 	return errors.Join(b.failures...)
 }
@@ -77,7 +79,7 @@ func (b *bench) newBroker(kind string) (*broker, error) {
 }
 
 // turn is one broker's part of a round: the cells with processes of their own, then those that share one.
-func (b *bench) turn(ctx context.Context, kind string, round int) (err error) {
+func (b *bench) turn(ctx context.Context, kind string, round int, cells []*cell) (err error) {
 	var target *broker
 	defer func() {
 		if target != nil {
@@ -85,9 +87,12 @@ func (b *bench) turn(ctx context.Context, kind string, round int) (err error) {
 		}
 	}()
 	for _, shared := range []bool{false, true} {
-		for i := range b.cells {
-			c := &b.cells[i]
+		for _, c := range cells {
 			if !b.pace.wants(c, kind, round) || shared == (c.alone != nil) {
+				continue
+			}
+			if round > 0 && b.elapsed() > b.pace.limit { // the machine has become slower than it was
+				b.drop(round, c)
 				continue
 			}
 			for j := range c.sides {
@@ -117,12 +122,14 @@ func (b *bench) turn(ctx context.Context, kind string, round int) (err error) {
 
 // warmBroker starts one for all cells that share it.
 func (b *bench) warmBroker(ctx context.Context, kind string) (*broker, error) {
+	began := b.now()
+	defer func() { b.opening[kind] = b.now().Sub(began) }()
 	target, err := b.newBroker(kind)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = target.start(ctx, &topic{Name: "first", Partitions: 1}); err == nil && kind == "kafka" {
-		err = b.warmJVM(ctx, target)
+	if _, err = target.start(ctx, &topic{Name: "first", Partitions: 1}); err == nil {
+		err = b.warmUp(ctx, target)
 	}
 	if err != nil {
 		return nil, errors.Join(err, target.remove())
@@ -133,12 +140,14 @@ func (b *bench) warmBroker(ctx context.Context, kind string) (*broker, error) {
 // measure runs one cell against one broker and records its figures. What others disturbed is done again, as often as the run's form allows.
 func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) error {
 	r := b.result.at(c.name, s.name)
-	if began := time.Now(); c.once {
-		defer func() { b.onceTook += time.Since(began) }()
-	}
 	for try := 1; ; try++ {
-		began := time.Now()
+		began := b.now()
 		f, err := b.once(ctx, target, c, s)
+		took := b.now().Sub(began)
+		b.steps[[2]string{c.name, s.name}] = took
+		if try > 1 {
+			b.again += took
+		}
 		switch {
 		case errors.Is(err, errStrangerMissing):
 			r.Note = err.Error()
@@ -161,18 +170,21 @@ func (b *bench) measure(ctx context.Context, target *broker, c *cell, s *side) e
 		} else {
 			r.Rounds = append(r.Rounds, f)
 		}
-		b.note("  %-18s %-13s %s%s", c.name, s.name, summary(c, f), mark)
-		if mark == "" || try == mostTries || time.Since(began) > longestRepeat || b.repeated >= b.pace.repeats {
+		b.note("  %-18s %-13s %s%s (%v)", c.name, s.name, summary(c, f), mark, took.Round(100*time.Millisecond))
+		if mark == "" || try == mostTries || took > longestRepeat || !b.mayRepeat(took) {
 			return nil
 		}
-		b.repeated++
 	}
 }
 
 // keep leaves the figures that the cell's table shows, with as many digits as mean something.
 func (c *cell) keep(f figures) {
+	unused := colClientRequest // what a client costs is said by request where a broker's cost is, else by bytes
+	if slices.Contains(c.columns, colPerRequest) {
+		unused = colClient
+	}
 	for col, v := range f {
-		if f[col] = short(v); !slices.Contains(c.columns, col) && !slices.Contains(closing, col) && col != colSteal {
+		if f[col] = short(v); col == unused || !slices.Contains(c.columns, col) && !slices.Contains(closing, col) && col != colSteal {
 			delete(f, col)
 		}
 	}
@@ -188,9 +200,9 @@ func (b *bench) once(ctx context.Context, target *broker, c *cell, s *side) (fig
 	switch {
 	case c.alone != nil:
 		w := &window{}
-		w.machine[0] = readMachineUse()
+		w.machine[0] = b.look()
 		f, err := c.alone(b, ctx, c, s)
-		if w.machine[1] = readMachineUse(); f != nil {
+		if w.machine[1] = b.look(); f != nil {
 			w.addOthers(f)
 		}
 		return f, err
@@ -224,11 +236,6 @@ func (b *bench) load(ctx context.Context, target *broker, c *cell, s *side) (fig
 	}
 	if err := b.fill(ctx, c, &j); err != nil {
 		return nil, err
-	}
-	if c.large && b.pace.prewarm > 0 {
-		if _, err := runJob(ctx, &job{Kind: "touch", MaxBytes: b.pace.prewarm}, nil, nil); err != nil {
-			return nil, fmt.Errorf("prewarm: %w", err)
-		}
 	}
 	settle(ctx)
 	if c.cold {
@@ -321,10 +328,19 @@ func runJob(ctx context.Context, j *job, open func() error, closed func() error)
 			return nil, err
 		}
 	}
+	before, err := usageOf(g.cmd.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
 	o, err := g.measure()
 	if err != nil {
 		return nil, errors.Join(context.Cause(ctx), err)
 	}
+	after, err := usageOf(g.cmd.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
+	o.used = after.cpu - before.cpu
 	if closed != nil {
 		err = closed()
 	}

@@ -22,21 +22,25 @@ func fakeCell(given ...figures) *cell {
 }
 
 func fakeBench(c *cell) *bench {
-	return &bench{pace: pace{name: "fake", rounds: 1, repeats: 10, limit: time.Minute}, cells: []cell{*c}, targets: []string{"ottla"}, note: func(string, ...any) {}, result: newResult(machine{}, "", &longPace, time.Now())}
+	return &bench{pace: pace{name: "fake", rounds: 1, repeats: 10 * time.Second, limit: time.Minute}, cells: []cell{*c}, targets: []string{"ottla"}, note: func(string, ...any) {}, look: quiet,
+		result: newResult(machine{}, "", &longPace, time.Now()), schedule: newSchedule((&fakeClock{}).now)}
 }
+
+// quiet is a machine on which nothing else happens.
+func quiet() machineUse { return machineUse{} }
 
 func TestWhatOthersDisturbedIsMeasuredAgain(t *testing.T) {
 	loud, quiet := figures{colRequests: 1, colSteal: 50}, figures{colRequests: 2}
 	for _, test := range []struct {
 		name             string
 		given            []figures
-		repeats          int
+		repeats          time.Duration // a measurement takes 3 s
 		quiet, disturbed int
 	}{
-		{"quiet at once", []figures{quiet}, 10, 1, 0},
-		{"quiet the third time", []figures{loud, loud, quiet}, 10, 1, 2},
-		{"never quiet", []figures{loud, loud, loud, quiet}, 10, 0, 3},
-		{"no repeats left", []figures{loud, loud, quiet}, 1, 0, 2},
+		{"quiet at once", []figures{quiet}, time.Minute, 1, 0},
+		{"quiet the third time", []figures{loud, loud, quiet}, time.Minute, 1, 2},
+		{"never quiet", []figures{loud, loud, loud, quiet}, time.Minute, 0, 3},
+		{"no time for a second repeat", []figures{loud, loud, quiet}, 5 * time.Second, 0, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var given []figures
@@ -45,9 +49,11 @@ func TestWhatOthersDisturbedIsMeasuredAgain(t *testing.T) {
 			}
 			c := fakeCell()
 			c.alone = nil
-			c.inside = fakeCell(given...).shared()
+			clock := &fakeClock{}
+			c.inside = fakeCell(given...).shared(clock, 3*time.Second)
 			b := fakeBench(c)
-			b.pace.repeats = test.repeats
+			b.schedule = newSchedule(clock.now)
+			b.pace.repeats, b.turns = test.repeats, 1
 			if err := b.measure(t.Context(), nil, c, &c.sides[0]); err != nil {
 				t.Fatal(err)
 			}
@@ -62,9 +68,15 @@ func TestWhatOthersDisturbedIsMeasuredAgain(t *testing.T) {
 	}
 }
 
-// shared is the cell's function as one that shares a broker; what the machine does meanwhile is not looked at.
-func (c *cell) shared() func(*bench, context.Context, *broker, *cell, *side) (figures, error) {
+// fakeClock stands still but for what takes time.
+type fakeClock struct{ at time.Time }
+
+func (c *fakeClock) now() time.Time { return c.at }
+
+// shared is the cell's function as one that shares a broker and takes its time; what the machine does meanwhile is not looked at.
+func (c *cell) shared(clock *fakeClock, takes time.Duration) func(*bench, context.Context, *broker, *cell, *side) (figures, error) {
 	return func(b *bench, ctx context.Context, _ *broker, _ *cell, s *side) (figures, error) {
+		clock.at = clock.at.Add(takes)
 		return c.alone(b, ctx, c, s)
 	}
 }

@@ -26,12 +26,13 @@ func spreadOf(rounds []figures, c column) (s spread, ok bool) {
 	return spread{values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]}, true
 }
 
-// text shows the median, and the range when it is known and wanted.
+// text shows the median, and the range when it is wanted and one can be seen.
 func (s spread) text(ranges bool) string {
-	if !ranges || s.min == s.max {
+	least, most := digits(s.min), digits(s.max)
+	if !ranges || least == most {
 		return digits(s.median)
 	}
-	return fmt.Sprintf("%s [%s..%s]", digits(s.median), digits(s.min), digits(s.max))
+	return fmt.Sprintf("%s [%s..%s]", digits(s.median), least, most)
 }
 
 // shown are the columns of a cell's table: its own, and the closing ones that any row has.
@@ -115,8 +116,14 @@ func (c *cell) remarks(of rows) (out []string) {
 			continue
 		}
 		text := s.name + ": " + s.promise
-		if n := len(r.Disturbed); n > 0 && len(r.Rounds) > 0 {
-			text += fmt.Sprintf("; %d of %d measurements discarded, others were busy", n, n+len(r.Rounds))
+		switch quiet, disturbed := len(r.Rounds), len(r.Disturbed); {
+		case quiet == 0 && disturbed == 0:
+		case quiet == 0:
+			text += fmt.Sprintf("; none of %s was quiet", measurements(disturbed))
+		case disturbed > 0:
+			text += fmt.Sprintf("; %d of %s counted, others or the host were busy in the rest", quiet, measurements(quiet+disturbed))
+		default:
+			text += "; " + measurements(quiet)
 		}
 		if r.Note != "" {
 			text += "; " + strings.Join(strings.Fields(r.Note), " ")
@@ -124,6 +131,13 @@ func (c *cell) remarks(of rows) (out []string) {
 		out = append(out, text)
 	}
 	return out
+}
+
+func measurements(n int) string {
+	if n == 1 {
+		return "1 measurement"
+	}
+	return fmt.Sprintf("%d measurements", n)
 }
 
 // print shows a run on a terminal.
@@ -156,9 +170,7 @@ func (b *bench) print(w io.Writer) {
 			fmt.Fprintln(w)
 		}
 		for _, text := range c.remarks(of) {
-			if c.notBuilt || strings.Contains(text, "; ") {
-				fmt.Fprintf(w, "  %s\n", text)
-			}
+			fmt.Fprintf(w, "  %s\n", text)
 		}
 		for _, g := range goals {
 			if g.cell == c.name {

@@ -59,7 +59,7 @@ func TestTheTableShowsMediansRatiosAndGoals(t *testing.T) {
 	b := &bench{cells: cells, result: example()}
 	var out strings.Builder
 	b.print(&out)
-	for _, want := range []string{"1,100", "2.75x", "0.250x", "RSS MiB", "broker CPU s/GB produced, 64 KiB batches: ratio ≤ 0.250: met: 0.250", "≤ 0.700: met: 0.600", "1 of 4 measurements discarded",
+	for _, want := range []string{"1,100", "2.75x", "0.250x", "RSS MiB", "broker CPU s/GB produced, 64 KiB batches: ratio ≤ 0.250: met: 0.250", "≤ 0.700: met: 0.600", "; 3 of 4 measurements counted", "; none of 1 measurement was quiet",
 		"Kafka (disturbed)", "it stopped", "rf3: replication factor 3\n  not built"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

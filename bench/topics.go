@@ -57,15 +57,23 @@ func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
 	return c.deleteTopic(t)
 }
 
-// warmJVM gives the compiler something to compile before anything counts.
-func (b *bench) warmJVM(ctx context.Context, target *broker) error {
+// warmUp gives a fresh broker its work before anything counts: it has its files and its memory then, and Kafka's compiler has had something to compile. The floor has nothing to
+// warm.
+func (b *bench) warmUp(ctx context.Context, target *broker) error {
+	each := b.pace.warm
+	switch target.kind {
+	case "kafka":
+		each = b.pace.jvm / 3
+	case "floor":
+		return nil
+	}
 	both := bothJob()
 	for _, j := range []job{both, smallJob(64, 1), smallJob(1, 50)} {
 		t, err := b.freshTopic(ctx, target, basePartitions, nil)
 		if err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}
-		j.Address, j.Topic, j.Measure, j.MaxBytes = target.address, t, b.pace.jvm/3, b.pace.maxBytes
+		j.Address, j.Topic, j.Measure, j.MaxBytes, j.NATS = target.address, t, each, b.pace.maxBytes, target.kind == "nats"
 		if _, err := runJob(ctx, &j, nil, nil); err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}

@@ -160,10 +160,21 @@ func keyed(path string) (map[string]int64, error) {
 
 // machineUse is how much CPU time the machine has spent so far on whom.
 type machineUse struct {
-	all    time.Duration // of all cores, idle or not
-	steal  time.Duration // given to other machines by the host
-	kernel time.Duration // the kernel's own threads: most of it writes back what brokers wrote
-	others time.Duration // processes that are neither this one nor its descendants
+	all    time.Duration         // of all cores, idle or not
+	steal  time.Duration         // given to other machines by the host
+	kernel map[int]time.Duration // the kernel's own threads, which come and go: most of it writes back what brokers wrote
+	others time.Duration         // processes that are neither this one nor its descendants
+}
+
+// kernelSince is what kernel threads have used since then. One that has ended meanwhile has taken its time with it.
+func (m *machineUse) kernelSince(before *machineUse) (d time.Duration) {
+	for pid, used := range m.kernel {
+		if was := before.kernel[pid]; was <= used { // else another thread has the number now
+			used -= was
+		}
+		d += used
+	}
+	return d
 }
 
 // kernelThread is a flag in /proc/PID/stat.
@@ -190,11 +201,12 @@ func readMachineUse() (m machineUse) {
 	return m
 }
 
-// processesUse sums what kernel threads have used, and what all processes have that do not descend from one of them. What ended processes used is their parents'.
-func processesUse(own int) (kernel, others time.Duration) {
+// processesUse is what each kernel thread has used, and the sum of what all processes have that do not descend from one of them. What ended processes used is their parents'.
+func processesUse(own int) (kernel map[int]time.Duration, others time.Duration) {
+	kernel = map[int]time.Duration{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, 0
+		return kernel, 0
 	}
 	parents, used := map[int]int{}, map[int]time.Duration{}
 	for _, path := range stats {
@@ -213,7 +225,7 @@ func processesUse(own int) (kernel, others time.Duration) {
 			spent += time.Duration(n) * tick
 		}
 		if flags, _ := strconv.ParseInt(f[6], 10, 64); flags&kernelThread != 0 {
-			kernel += spent
+			kernel[pid] = spent
 			continue
 		}
 		parents[pid], _ = strconv.Atoi(f[1])

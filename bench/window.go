@@ -50,6 +50,12 @@ func (w *window) figures(o *outcome) figures {
 	if w.device[1].known {
 		f[colFlushes] = float64(w.device[1].flushes-w.device[0].flushes) / seconds
 	}
+	if o.used > 0 && bytes > 0 {
+		f[colClient] = o.used.Seconds() / (bytes / 1e9)
+	}
+	if o.used > 0 && o.Produces > 0 {
+		f[colClientRequest] = o.used.Seconds() * 1e6 / float64(o.Produces)
+	}
 	w.addUse(f, bytes, o.Produces)
 	return f
 }
@@ -65,7 +71,7 @@ func (w *window) addUse(f figures, bytes float64, requests int64) {
 	}
 	if bytes > 0 {
 		f[colCPU] = cpu / (bytes / 1e9)
-		f[colKernel] = (w.machine[1].kernel - w.machine[0].kernel).Seconds() / (bytes / 1e9)
+		f[colKernel] = w.machine[1].kernelSince(&w.machine[0]).Seconds() / (bytes / 1e9)
 	}
 	w.target.memory(f, w.broker[1])
 	w.addOthers(f)
