@@ -155,7 +155,7 @@ func (j *job) workers() ([]worker, error) {
 func (j *job) run(ready func() error, o *outcome) error {
 	switch j.Kind {
 	case "memory":
-		return holdMemory(j.MaxBytes, ready)
+		return holdMemory(j.MaxBytes, j.Measure, ready)
 	case "tools":
 		return runTools(j, ready, o)
 	}

@@ -12,7 +12,7 @@ func (b *bench) warmMemory(ctx context.Context) (release func(), err error) {
 	if b.pace.warmed == 0 {
 		return func() {}, nil
 	}
-	g, err := startGenerator(&job{Kind: "memory", MaxBytes: b.pace.warmed})
+	g, err := startGenerator(&job{Kind: "memory", MaxBytes: b.pace.warmed, Measure: b.pace.limit / 20})
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (b *bench) warmMemory(ctx context.Context) (release func(), err error) {
 		g.end()
 		return nil, fmt.Errorf("warm the machine's memory: %w", err)
 	}
-	b.note("memory is warm after %v", b.elapsed().Round(100*time.Millisecond))
+	b.note("the machine's memory is warm after %v", b.elapsed().Round(100*time.Millisecond))
 	return func() {
 		stop()
 		g.end()

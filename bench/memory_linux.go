@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,10 +17,10 @@ const (
 	memoryShare = 2 // so much of what is available is taken at most, as a divisor
 )
 
-// holdMemory uses pages once and gives all back but one of each piece: what is left of a piece is free, but it is not given back to the host. The pages are few, and freed when
-// ready returns.
-func holdMemory(bytes int64, ready func() error) error {
-	page := os.Getpagesize()
+// holdMemory uses pages once, for as long as it may take, and gives all back but one of each piece: what is left of a piece is free, but it is not given back to the host. The
+// pages are few, and freed when ready returns.
+func holdMemory(bytes int64, limit time.Duration, ready func() error) error {
+	began, page := time.Now(), os.Getpagesize()
 	bytes += smallPieces(page)
 	if memory, err := keyed("/proc/meminfo"); err == nil {
 		bytes = min(bytes, memory["MemAvailable"]<<10/memoryShare)
@@ -33,10 +34,13 @@ func holdMemory(bytes int64, ready func() error) error {
 	if err := unix.Madvise(p, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) { // a kernel without large pages knows no such advice
 		return fmt.Errorf("ask for small pages: %w", err)
 	}
-	for i := 0; i < len(p); i += page {
-		p[i] = 1
+	used := 0
+	for ; used < len(p) && time.Since(began) < limit; used += block {
+		for i := used; i < used+block; i += page {
+			p[i] = 1
+		}
 	}
-	for i := 0; i < len(p); i += block {
+	for i := 0; i < used; i += block {
 		if err := unix.Madvise(p[i+page:i+block], unix.MADV_DONTNEED); err != nil {
 			return fmt.Errorf("give memory back: %w", err)
 		}
