@@ -26,12 +26,17 @@ type cut struct {
 // shorter is a segment that loses its end. A round may bring several to the disk: the log may have been cut, have grown into the next segment, and been cut there.
 type shorter struct {
 	segment *segment
-	at      int64 // its size after the cut
+	at      int64 // what its file keeps
 }
 
 // add takes a later cut into c.
 func (c *cut) add(s *segment, at int64, removed []*segment) {
-	c.shorter = slices.DeleteFunc(c.shorter, func(x shorter) bool { return x.segment == s || slices.Contains(removed, x.segment) })
+	c.shorter = slices.DeleteFunc(c.shorter, func(x shorter) bool {
+		if x.segment == s { // of what was appended in between, the file has nothing
+			at = min(at, x.at)
+		}
+		return x.segment == s || slices.Contains(removed, x.segment)
+	})
 	c.shorter = append(c.shorter, shorter{s, at})
 	c.removed = append(c.removed, removed...)
 }
@@ -201,7 +206,9 @@ func (s *sparse) cut(base, to, at int64) {
 		keep++
 	}
 	s.times = s.times[:keep]
-	s.fileLimit = to
+	if s.fileLimit == 0 || s.fileLimit > to {
+		s.fileLimit = to
+	}
 	s.since = 0
 	s.lastTime = noTimestamp
 	if keep > 0 {

@@ -267,6 +267,9 @@ func (w *world) truncate(m *twin) error {
 		m.change(before)
 		return w.explained(fmt.Errorf("truncate to %d: %w", to, err))
 	}
+	if n < len(before.entries) {
+		m.hasCut()
+	}
 	m.cutEpochs(m.end)
 	if whole {
 		m.epochs = nil
@@ -296,6 +299,7 @@ func (w *world) anew(m *twin) error {
 		m.change(before)
 		return w.explained(err)
 	}
+	m.hasCut()
 	m.epochs, m.writers, m.cleanTo = nil, map[int64]*sender{}, 0
 	return nil
 }

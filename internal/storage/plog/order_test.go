@@ -126,6 +126,7 @@ func (s *scene) cut(n int) {
 		s.w.mu.Unlock()
 		s.m.cuts++
 		err := s.m.log.TruncateTo(to)
+		s.m.hasCut()
 		s.m.cutEpochs(to)
 		return err
 	})
@@ -252,6 +253,20 @@ func TestACutIsNotForgotten(t *testing.T) {
 		s.calm()
 		s.put("x", "new")
 		s.settle()
+		s.act(func() { s.add(1) })
+	})
+}
+
+// TestCutsThatOneRoundBringsToTheDisk: the log grows again between them, beyond what the first one left, and of that the file has nothing yet; what it has there is of the past.
+func TestCutsThatOneRoundBringsToTheDisk(t *testing.T) {
+	scenes(t, false, func(s *scene) {
+		s.m.config.Durability, s.m.config.FlushMessages = Cache, 1<<40
+		s.add(6)
+		s.settle()
+		s.cut(5)
+		s.add(6)
+		s.cut(2)
+		s.calm()
 		s.act(func() { s.add(1) })
 	})
 }

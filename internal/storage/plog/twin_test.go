@@ -190,7 +190,9 @@ func (s content) upTo(end int64) content {
 type pledge struct {
 	id            model.TopicID
 	maybe         bool      // the topic may be gone
+	unproven      bool      // what a cut took that was not acknowledged may still return, also when it is gone at first
 	states        []content // the acknowledged one first, then those on the way; the last is the present one
+	from          int       // which of them is the first that may be there: no cut that was acknowledged comes undone
 	start, starts int64     // the acknowledged start offset, and the greatest that was asked for
 	safe          int64     // what lies below it in the present state must be there; NoOffset when a cut is under way
 	synced        int64     // what lies below it must be there after a power cut that follows, too
@@ -215,7 +217,7 @@ func (p pledge) check(start, end int64, got []batch.Batch, genuine func(content)
 		}
 	}
 	var why error
-	for i := len(p.states) - 1; i >= 0; i-- {
+	for i := len(p.states) - 1; i >= p.from; i-- {
 		s := p.states[i]
 		err := s.holds(start, end, got)
 		if err == nil {
@@ -308,15 +310,17 @@ type twin struct {
 	maybe  bool // its deletion was begun and not acknowledged
 
 	content
-	since   []content // the states since the last one that was acknowledged, that one first
-	acked   int64     // acknowledged start
-	starts  int64
-	writers map[int64]*sender
-	epochs  []epochStart
-	cleanTo int64 // cleanings have changed nothing from here on
-	expired int64 // ms: producers silent since then may have been forgotten
-	vague   int64 // below it a cleaning may have dropped what became the last of its producer by a later cut, as in Kafka
-	cuts    int   // how often the log was cut, begun anew, closed or cleaned: who reads it meanwhile may get an error
+	since    []content // the states since the last one that was acknowledged, that one first
+	cut      int       // which of them came of the last cut of this process
+	unproven bool      // they have cuts that a killed process may not have synced
+	acked    int64     // acknowledged start
+	starts   int64
+	writers  map[int64]*sender
+	epochs   []epochStart
+	cleanTo  int64 // cleanings have changed nothing from here on
+	expired  int64 // ms: producers silent since then may have been forgotten
+	vague    int64 // below it a cleaning may have dropped what became the last of its producer by a later cut, as in Kafka
+	cuts     int   // how often the log was cut, begun anew, closed or cleaned: who reads it meanwhile may get an error
 }
 
 // change makes a new present state.
@@ -326,16 +330,22 @@ func (m *twin) change(s content) {
 	m.starts = max(m.starts, s.start)
 }
 
+// hasCut says that the log has taken the cut that made the present state.
+func (m *twin) hasCut() { m.cut = len(m.since) - 1 }
+
 // settled says that the present state is acknowledged.
 func (m *twin) settled() {
-	m.since = append(m.since[:0:0], m.content)
+	m.since, m.cut, m.unproven = append(m.since[:0:0], m.content), 0, false
 	m.acked, m.starts = m.start, m.start
 }
 
 // pledge is what a crash now must keep; killed: a crash of the process alone, which loses nothing that is written.
 func (m *twin) pledge(killed bool) pledge {
-	p := pledge{id: m.id, maybe: m.maybe, states: m.since[:len(m.since):len(m.since)], start: m.acked, starts: m.starts, safe: NoOffset, synced: NoOffset}
-	if m.log != nil && !m.log.CutPending() {
+	p := pledge{id: m.id, maybe: m.maybe, unproven: m.unproven && m.cut == 0, states: m.since[:len(m.since):len(m.since)], start: m.acked, starts: m.starts, safe: NoOffset, synced: NoOffset}
+	if m.log != nil && m.log.CutPending() {
+		p.unproven = true
+	} else if m.log != nil {
+		p.from = m.cut
 		p.synced = min(m.log.SyncedOffset(), m.end)
 		p.safe = p.synced
 		if killed {

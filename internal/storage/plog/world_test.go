@@ -339,8 +339,8 @@ func (w *world) adopt(m *twin, x *opened, s content, p pledge) error {
 	w.story.add("%s: found offsets %d to %d, synced %d", m.name, s.start, s.end, m.log.SyncedOffset())
 	least := max(p.least(p.synced), m.log.SyncedOffset())
 	m.content = s
-	m.since = []content{s.upTo(min(least, s.end)), s}
-	if p.safe == NoOffset { // a cut that was not acknowledged: what it took may still return, after a kill by a power cut
+	m.since, m.cut = []content{s.upTo(min(least, s.end)), s}, 0
+	if m.unproven = p.unproven; m.unproven { // after another kill, too, until a round has synced what is there
 		m.since = append(p.states, s)
 	}
 	m.acked, m.starts = m.log.DurableStartOffset(), s.start
