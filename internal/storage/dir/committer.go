@@ -235,14 +235,17 @@ func (d *Dir) prepare(r *Round, logs []dirtyLog) error {
 		return err
 	}
 	var needs Needs
+	var coming int64
 	retire := false
 	for i, l := range logs {
 		if x := &d.plans[i]; x.err == nil {
+			coming += l.member.Coming
 			retire = retire || x.needs&NeedJournal != 0 && d.journal != nil && d.journal.mayHave(l.member)
 			x.needs &^= NeedJournal | NeedProof
 			needs |= x.needs
 		}
 	}
+	r.expect(coming)
 	if retire && d.mutants&KeepJournal == 0 {
 		if err := d.journal.retire(); err != nil {
 			return err

@@ -88,6 +88,7 @@ type reel struct {
 	begun  bool // its directory and identity are there
 	fresh  bool // its first bytes are not synced yet
 
+	silent   bool                 // does not tell what is coming
 	onStage  func(r *Round) error // instead of nothing, before the bytes are written
 	onSettle func(err error)
 	onCall   func(what string)
@@ -218,6 +219,9 @@ func (x *reel) Prepare() Needs {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.needed, x.mu.needs = x.mu.needed|x.mu.needs, 0
+	if !x.silent {
+		x.Coming = x.mu.appended - x.mu.written
+	}
 	n := x.mu.needed
 	if x.mu.closing {
 		n |= NeedJournal

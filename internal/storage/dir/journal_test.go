@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -31,6 +32,50 @@ func journaledRounds(t *testing.T, rounds int) (*vfs.Mem, *reel) {
 		t.Fatalf("the segment has %d of %d bytes without the journal: not a test (%v)", len(data), x.synced(), err)
 	}
 	return image, x
+}
+
+// A round that is too much for the journal leaves it alone from its first byte, where its logs tell what is coming; where they do not, the journal gets what fits.
+func TestLargeRoundIsNotBegunInTheJournal(t *testing.T) {
+	for name, silent := range map[string]bool{"the logs tell": false, "the logs do not tell": true} {
+		t.Run(name, func(t *testing.T) {
+			d := openDir(t, vfs.NewMem(), Options{JournalBytes: 8 << 20, JournalAfter: 1, CheckpointBytes: 1 << 30})
+			var all []*reel
+			for i := range 6 {
+				x := newReel(t, d, fmt.Sprintf("topic-%d", i))
+				x.silent = silent
+				all = append(all, x)
+			}
+			for x := all[0]; d.Stats().JournalSyncs.Load() == 0; {
+				x.put(10)
+				x.mustSettle(t)
+			}
+			// One round of all of them, which wait while one of them has a round for itself.
+			together := func(each int64) (rounds, frames int64) {
+				entered, gate := make(chan struct{}), make(chan struct{})
+				once := sync.OnceFunc(func() { close(entered); <-gate })
+				all[0].onStage = func(*Round) error { once(); return nil }
+				all[0].put(10)
+				<-entered
+				for _, x := range all {
+					x.put(each)
+				}
+				rounds, frames = d.Stats().Rounds.Load(), d.Stats().JournalBytes.Load()
+				close(gate)
+				for _, x := range all {
+					x.mustSettle(t)
+				}
+				return d.Stats().Rounds.Load() - rounds, d.Stats().JournalBytes.Load() - frames
+			}
+			together(10) // their files are there
+			const small, large = journalPerFile / 2, journalPerFile + spillBytes/4
+			if rounds, frames := together(small); rounds != 2 || frames < 6*small {
+				t.Errorf("the journal got %d bytes of %d in %d rounds", frames, 6*small, rounds)
+			}
+			if rounds, frames := together(large); rounds != 2 || (frames > spillBytes) != silent {
+				t.Errorf("the journal got %d bytes of %d in %d rounds", frames, 6*large, rounds)
+			}
+		})
+	}
 }
 
 // change rewrites bytes of a file of an image.

@@ -11,7 +11,7 @@ import (
 type Log interface {
 	// Name is the log's directory below the log directory: topic-partition.
 	Name() string
-	// Prepare tells what must be on disk before Stage may begin.
+	// Prepare tells what must be on disk before Stage may begin, and in Member.Coming how much Stage will append.
 	Prepare() Needs
 	// Prove syncs what a process left of the log that did not stop cleanly: files and names that can be seen, and that a power cut might still take back, or bring back. It is called when
 	// Prepare asked for it, before the round changes anything, the checkpoint included.
@@ -53,6 +53,8 @@ const (
 
 // Member is a log's place in its directory, embedded in the log.
 type Member struct {
+	// Coming is how many bytes the log will hand to Round.Append in this round, as far as Prepare knows, which sets it.
+	Coming int64
 	// Essential says that the log's bytes may have what is left of a full disk: without them nothing could be deleted. It does not change.
 	Essential bool
 

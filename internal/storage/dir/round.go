@@ -192,6 +192,9 @@ func (r *Round) begin(now time.Time, logs int) {
 	}
 }
 
+// expect tells how many bytes are coming. What is too much for the journal is not begun there: half of it would be written twice before the round knew.
+func (r *Round) expect(bytes int64) { r.framing = r.framing && bytes <= r.limit }
+
 // finish releases what the round acquired.
 func (r *Round) finish() {
 	for _, files := range [...][]syncFile{r.files, r.covered} {

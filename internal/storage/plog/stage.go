@@ -80,7 +80,22 @@ func (l *Log) Prepare() dir.Needs {
 	if !l.exists && l.dir.Recorded(l.name) {
 		needs |= dir.NeedRecovery | dir.NeedStart
 	}
+	l.place.Coming = 0
+	if l.cfg.Load().Durability == Sync && !l.mu.closing {
+		for _, c := range l.mu.tail[l.writtenChunksLocked():] {
+			l.place.Coming += int64(c.filled - c.written)
+		}
+	}
 	return needs
+}
+
+// writtenChunksLocked is how many chunks of the tail are written. Bytes are written in their order, so what is not written is at the end; before it there may be 64 MiB of cache.
+func (l *Log) writtenChunksLocked() int {
+	n := len(l.mu.tail)
+	for n > 0 && l.mu.tail[n-1].written < l.mu.tail[n-1].filled {
+		n--
+	}
+	return n
 }
 
 // Prove implements dir.Log. A cut that a killed process did not live to sync, and names that it gave, are on disk before anything is written behind them, replaced, or told to a checkpoint.
@@ -207,11 +222,7 @@ func (l *Log) capture(st *staged) bool {
 	}
 	s := list.active()
 	st.mark = mark{l.end.Load(), s.base, s.size, s.summary}
-	first := len(l.mu.tail) // bytes are written in their order, so what is not written is at the end; before it there may be 64 MiB of cache
-	for first > 0 && l.mu.tail[first-1].written < l.mu.tail[first-1].filled {
-		first--
-	}
-	for _, c := range l.mu.tail[first:] {
+	for _, c := range l.mu.tail[l.writtenChunksLocked():] {
 		c.writing = true
 		st.writes = append(st.writes, write{c, c.written, c.filled})
 	}
