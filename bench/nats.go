@@ -256,15 +256,12 @@ func newNATSPaced(j *job) ([]worker, error) {
 	p := &paced{job: j, began: time.Now(), sentAt: newRing()}
 	frame := out.publishFrame(j.Topic.Name, j.ValueBytes)
 	s := &pacedSender{paced: p, socket: out.socket, prepare: func(int64) []byte { return frame }}
-	return []worker{s, &natsPacedAcks{paced: p, line: out, each: j.ValueBytes}, &natsPacedConsumer{paced: p, line: follow}}, nil
+	return []worker{s, &natsPacedAcks{tally{paced: p, each: j.ValueBytes}, out}, &natsPacedConsumer{paced: p, line: follow}}, nil
 }
 
 type natsPacedAcks struct {
-	*paced
-	line  *natsLine
-	each  int
-	ack   histogram
-	count int64
+	tally
+	line *natsLine
 }
 
 func (a *natsPacedAcks) run(m *meter) error {
@@ -272,7 +269,7 @@ func (a *natsPacedAcks) run(m *meter) error {
 	for n := int64(0); ; n++ {
 		sequence, err := a.line.acked()
 		if err != nil {
-			if m.stopped.Load() && a.acked.Load() == a.sent.Load() {
+			if a.over(m) {
 				return nil
 			}
 			return err
@@ -283,19 +280,8 @@ func (a *natsPacedAcks) run(m *meter) error {
 		if sequence != first+n {
 			return fmt.Errorf("acknowledgement of message %d where %d was next", sequence, first+n)
 		}
-		if d, ok := a.since(n); ok && m.measuring.Load() {
-			a.ack.add(d)
-			a.count++
-		}
-		a.acked.Store(n + 1)
+		a.note(m, n)
 	}
-}
-
-func (a *natsPacedAcks) report(o *outcome) {
-	o.Ack.merge(&a.ack)
-	o.Produces += a.count
-	o.AllProduced += a.acked.Load() * int64(a.each)
-	o.ProducedBytes += a.count * int64(a.each)
 }
 
 type natsPacedConsumer struct {

@@ -68,7 +68,7 @@ func newPaced(j *job) ([]worker, error) {
 	}
 	c := &pacedConsumer{paced: p, socket: follow, in: bufio.NewReaderSize(follow, 64<<10), request: newFetchRequest(j.Topic.ID, partitions, 1, j.FetchBytes, j.FetchBytes)}
 	copy(c.request.offsets, p.origins)
-	return []worker{s, &pacedAcks{paced: p, in: in, batch: len(batch)}, c}, nil
+	return []worker{s, &pacedAcks{tally{paced: p, each: len(batch)}, in}, c}, nil
 }
 
 func (p *paced) since(serial int64) (time.Duration, bool) {
@@ -128,12 +128,35 @@ func (s *pacedSender) run(m *meter) error {
 
 func (s *pacedSender) report(o *outcome) { o.Late.merge(&s.late) }
 
-type pacedAcks struct {
+// tally counts what is acknowledged, in the order in which it was sent.
+type tally struct {
 	*paced
-	in    *bufio.Reader
-	batch int
+	each  int // bytes
 	ack   histogram
 	count int64
+}
+
+func (t *tally) note(m *meter, serial int64) {
+	if d, ok := t.since(serial); ok && m.measuring.Load() {
+		t.ack.add(d)
+		t.count++
+	}
+	t.acked.Store(serial + 1)
+}
+
+// over tells whether nothing will be acknowledged any more.
+func (t *tally) over(m *meter) bool { return m.stopped.Load() && t.acked.Load() == t.sent.Load() }
+
+func (t *tally) report(o *outcome) {
+	o.Ack.merge(&t.ack)
+	o.Produces += t.count
+	o.AllProduced += t.acked.Load() * int64(t.each)
+	o.ProducedBytes += t.count * int64(t.each)
+}
+
+type pacedAcks struct {
+	tally
+	in *bufio.Reader
 }
 
 func (a *pacedAcks) run(m *meter) error {
@@ -141,7 +164,7 @@ func (a *pacedAcks) run(m *meter) error {
 	for n := int64(0); ; n++ {
 		var err error
 		if buf, err = readFrame(a.in, buf[:cap(buf)]); err != nil {
-			if m.stopped.Load() && a.acked.Load() == a.sent.Load() && closedOnPurpose(err) {
+			if a.over(m) && closedOnPurpose(err) {
 				return nil
 			}
 			return fmt.Errorf("answer to Produce: %w", err)
@@ -154,19 +177,8 @@ func (a *pacedAcks) run(m *meter) error {
 		if want := a.origins[n%partitions] + n/partitions; correlation != int32(n) || offset != want {
 			return fmt.Errorf("answer to paced Produce %d: correlation id %d, offset %d, not %d", n, correlation, offset, want)
 		}
-		if d, ok := a.since(n); ok && m.measuring.Load() {
-			a.ack.add(d)
-			a.count++
-		}
-		a.acked.Store(n + 1)
+		a.note(m, n)
 	}
-}
-
-func (a *pacedAcks) report(o *outcome) {
-	o.Ack.merge(&a.ack)
-	o.Produces += a.count
-	o.AllProduced += a.acked.Load() * int64(a.batch)
-	o.ProducedBytes += a.count * int64(a.batch)
 }
 
 type pacedConsumer struct {

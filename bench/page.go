@@ -96,8 +96,10 @@ func (p *page) runs() (out []*result) {
 func (p *page) head() {
 	p.line("# Ottla beside Apache Kafka\n")
 	p.line("Written by `make bench` from the runs in [%s](../%s); the method is in [bench/README.md](../bench/README.md). Figures are medians over rounds in which the brokers took", resultsDir, resultsDir)
-	p.line("turns, with [least..most]; they are of whole processes. MB is 10^6 bytes of record batches, a ratio is Ottla's figure divided by the other's. Every table says what each side's")
-	p.line("acknowledgement promises. Broker and load generator share the machine's cores: MB/s is that of the pair, CPU seconds are the broker's own.\n")
+	p.line("turns, with [least..most] where they differ; they are of whole processes. MB is 10^6 bytes of record batches as they are on the wire, compressed ones too; s/GB are CPU seconds per 10^9")
+	p.line("such bytes; a ratio is Ottla's figure divided by the other's. Every table says what each side's acknowledgement promises, and how many measurements counted: *(disturbed)* stands at a row")
+	p.line("of which none was quiet, because other processes used more than %d %% of the machine meanwhile, or the host took more than %d %%. Broker and load generator share the machine's cores: MB/s is", othersLimit, stealLimit)
+	p.line("that of the pair, and a client that uses much leaves little; broker CPU and client CPU are told apart.\n")
 	runs := p.runs()
 	p.line("Machine: %s", runs[0].Machine)
 	p.line("Compared and driven with: %s.\n", runs[0].Machine.Clients)

@@ -257,6 +257,9 @@ func (b *bench) load(ctx context.Context, target *broker, c *cell, s *side) (fig
 	if c.job.Kind == "paced" {
 		f[colRate] = float64(j.Rate)
 	}
+	if j.NATS && j.BatchBytes > 0 {
+		delete(f, colRequests) // its requests are messages, the others' are batches
+	}
 	if o.AllProduced > 0 {
 		settle(ctx) // what waits in the page cache was written by this cell too
 		if after := device.use(); after.known {
