@@ -31,7 +31,7 @@ type broker struct {
 }
 
 // deleteDelay lets the files of a deleted topic go before the next measurement, on both sides, and not after the default of a minute in the middle of another one.
-const deleteDelay = "log.segment.delete.delay.ms=1000"
+const deleteDelay = "log.segment.delete.delay.ms=500"
 
 // startTimeout bounds the wait for a broker's first acknowledgement.
 const startTimeout = 3 * time.Minute

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"time"
 )
 
 // mostAtOnce is how many partitions Apache Kafka is asked for in one request: it refuses 10,000.
@@ -54,7 +56,25 @@ func (b *bench) dropTopic(ctx context.Context, target *broker, t topic) error {
 		return err
 	}
 	defer c.close()
-	return c.deleteTopic(t)
+	if err := c.deleteTopic(t); err != nil {
+		return err
+	}
+	awaitGone(ctx, target.data(), t.Name)
+	return nil
+}
+
+// goneTimeout bounds the wait for files to be removed. Kafka begins with that half a minute after its start.
+const goneTimeout = 2 * time.Second
+
+// awaitGone lets a broker remove the directories of a topic before the next measurement, which would pay for that otherwise.
+func awaitGone(ctx context.Context, dir, topic string) {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	for ; ctx.Err() == nil; pause(ctx, 20*time.Millisecond) {
+		if left, err := filepath.Glob(filepath.Join(dir, topic+"-*")); err != nil || len(left) == 0 {
+			return
+		}
+	}
 }
 
 // warmUp gives a fresh broker its work before anything counts: it has its files and its memory then, and Kafka's compiler has had something to compile. The floor has nothing to
