@@ -163,3 +163,11 @@ func TestDisturbedMeasurementsAreKnown(t *testing.T) {
 		t.Error("a quiet measurement does not count")
 	}
 }
+
+func TestKernelThreadsThatEndTakeNothingBack(t *testing.T) {
+	before := machineUse{kernel: map[int]time.Duration{1: 10, 2: 500, 3: 70}}
+	now := machineUse{kernel: map[int]time.Duration{1: 15, 3: 20, 4: 2}} // 2 has ended, 3 is another one now, 4 is new
+	if got := now.kernelSince(&before); got != 5+20+2 {
+		t.Errorf("%d, not 27", got)
+	}
+}
