@@ -136,6 +136,7 @@ type Dir struct {
 	manifestSum     uint32          // of the manifest on disk; 0 without one that may be believed
 	inventoryOf     uint32          // the sum of the manifest to which the inventory of the start belongs; 0 without
 	recorded        map[string]bool // names in the recovery-point file on disk
+	behind          offsets         // start offsets that the manifest on disk has, and their own file perhaps not; nil when it has
 	cleaned         bool            // there is a checkpoint of what is compacted
 }
 
@@ -324,10 +325,20 @@ func (d *Dir) loadCheckpoints() error {
 			f.StartOffset = offset
 		}
 	}
+	behind := false
 	for name, s := range states {
 		d.recorded[name] = true
 		if f := d.mu.found[name]; f != nil { // the start may have moved since the manifest, or a crash may have come before the checkpoint had it
+			behind = behind || s.StartOffset > f.StartOffset
 			f.RecoveryPoint, f.State, f.StartOffset = s.RecoveryPoint, s.State, max(f.StartOffset, s.StartOffset)
+		}
+	}
+	if behind {
+		d.behind = offsets{}
+		for name, f := range d.mu.found {
+			if f.StartOffset >= 0 {
+				d.behind[name] = f.StartOffset
+			}
 		}
 	}
 	for name, offset := range watermarks {

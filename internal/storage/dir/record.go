@@ -97,9 +97,13 @@ func (d *Dir) writeEntries(needs Needs, entries map[string]*Entry) error {
 			return err
 		}
 	}
+	if err := d.replaceBehind(); err != nil {
+		return err
+	}
 	if err := d.replaceCheckpoint(file{manifestFile, manifest}); err != nil {
 		return err
 	}
+	d.behind = starts
 	d.manifestSum = crc32.Checksum(manifest, castagnoli)
 	d.checkpointAt = max(d.checkpointEvery, checkpointShare*int64(len(manifest)))
 	recorded := make(map[string]bool, len(recovery))
@@ -113,8 +117,21 @@ func (d *Dir) writeEntries(needs Needs, entries map[string]*Entry) error {
 	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)}, file{replicationFile, encodeOffsets(watermarks)}, file{recoveryFile, text}); err != nil {
 		return err
 	}
-	d.recoverySum, d.recorded = sum, recorded
+	d.recoverySum, d.recorded, d.behind = sum, recorded, nil
 	d.stats.Checkpoints.Add(1)
+	return nil
+}
+
+// replaceBehind gives the start offsets that only the manifest has their own file too, before a manifest with lower ones takes its place: of the two the greater counts, and a crash between
+// the files must not bring back one that is older than both.
+func (d *Dir) replaceBehind() error {
+	if d.behind == nil {
+		return nil
+	}
+	if err := d.replaceCheckpoint(file{startFile, encodeOffsets(d.behind)}); err != nil {
+		return err
+	}
+	d.behind = nil
 	return nil
 }
 
@@ -126,7 +143,11 @@ func (d *Dir) writeStarts(needs Needs, starts offsets) error {
 	for name := range starts { // a log that takes the name of a deleted one must not get its start
 		d.recorded[name] = true
 	}
-	return d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
+	err := d.replaceCheckpoint(file{startFile, encodeOffsets(starts)})
+	if err == nil {
+		d.behind = nil
+	}
+	return err
 }
 
 // writeCleaned replaces the checkpoint of what is compacted, where there is or was anything.

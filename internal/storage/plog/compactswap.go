@@ -24,6 +24,7 @@ const (
 const (
 	placeFinal   int32 = iota // under its name
 	placeCleaned              // under its name and .cleaned
+	placeSwap                 // under its name and .swap
 	placeGone                 // nowhere: the name is another's, of its replacement, of what followed a cut, of a new log
 )
 
@@ -60,6 +61,8 @@ func (l *Log) openFile(s *segment, x *dir.Handle, suffix string) (vfs.File, erro
 			return nil, errReplaced
 		case place == placeCleaned && suffix == logSuffix:
 			name += cleanedSuffix
+		case place == placeSwap && suffix == logSuffix:
+			name += swapSuffix
 		}
 		f, err := h.Acquire(l.dir.FS(), x, name, false)
 		if l.placeOf(s) == place {
@@ -161,7 +164,7 @@ func (l *Log) stageSwaps(r *dir.Round, forced bool) error {
 func (l *Log) swapFiles(r *dir.Round, x *swap) (err error) {
 	name, txns := l.fileName(x.fresh.base, logSuffix), l.fileName(x.fresh.base, txnIndexSuffix)
 	h := l.dir.Handles()
-	if _, err := l.openSwap(x.fresh, name); err != nil {
+	if _, err := l.openSegment(x.fresh); err != nil { // readers that come in between two names find the file open
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Release(&x.fresh.log)) }()
@@ -179,6 +182,7 @@ func (l *Log) swapFiles(r *dir.Round, x *swap) (err error) {
 	if err := renameIfThere(r.FS(), name+cleanedSuffix, name+swapSuffix); err != nil {
 		return err
 	}
+	x.fresh.where.Store(placeSwap) // and there it stays for them, if what follows finds no space
 	if err := barrier(); err != nil {
 		return err
 	}
@@ -191,7 +195,7 @@ func (l *Log) swapFiles(r *dir.Round, x *swap) (err error) {
 	if err := r.FS().Rename(name+swapSuffix, name); err != nil {
 		return err
 	}
-	x.fresh.where.Store(placeFinal) // readers that come in between find the file open
+	x.fresh.where.Store(placeFinal)
 	if x.txns {
 		if err := barrier(); err != nil { // a start that finds the log still called .swap takes this name for the old one's
 			return err
@@ -240,15 +244,6 @@ func renameIfThere(fsys vfs.FS, from, to string) error {
 		return err
 	}
 	return nil
-}
-
-// openSwap holds the new segment's file open while its name changes.
-func (l *Log) openSwap(s *segment, name string) (vfs.File, error) {
-	f, err := l.openSegment(s)
-	if errors.Is(err, fs.ErrNotExist) { // an earlier attempt ran out of space half-way
-		f, err = l.dir.Handles().Acquire(l.dir.FS(), &s.log, name+swapSuffix, false)
-	}
-	return f, err
 }
 
 // finishSwaps ends, at a start, the replacements that were begun: the new file is on disk as a whole, the old ones may be there or not. A replacement of which something is still

@@ -391,3 +391,46 @@ func TestMemoryOfDeletedSegments(t *testing.T) {
 		s.act(func() { s.add(1) })
 	})
 }
+
+// TestReadersOfASegmentHalfInPlace: no space for the name of what it replaces, and its file is closed, as few may be open. It is read under the name that it has.
+func TestReadersOfASegmentHalfInPlace(t *testing.T) {
+	scenes(t, true, func(s *scene) {
+		s.put("a", "old")
+		s.put("a", "new")
+		s.roll()
+		s.settle()
+		s.clean()
+		s.once("", vfs.OpRename, logSuffix+deletedSuffix, syscall.ENOSPC)
+		s.do(s.w.letGo)
+		s.calm()
+		s.do(func() error {
+			s.w.d.Handles().SetLimit(0)
+			if place := (*s.m.log.segments.Load())[0].where.Load(); place != placeSwap {
+				return fmt.Errorf("the segment is at place %d", place)
+			}
+			return s.w.verify(s.m)
+		})
+		s.act(s.settle)
+	})
+}
+
+// TestStartThatOnlyTheManifestHas: the process dies before the start offset has its own file, too, where an older one still stands. A log that begins anew below must not begin at that.
+func TestStartThatOnlyTheManifestHas(t *testing.T) {
+	scenes(t, false, func(s *scene) {
+		s.add(6)
+		s.settle()
+		s.do(func() error {
+			s.w.mu.Lock()
+			s.m.change(content{s.m.entries, s.m.first, 4, s.m.end})
+			s.w.mu.Unlock()
+			return s.m.log.SetStartOffset(4)
+		})
+		s.settle()
+		s.once(vfs.OpRename, vfs.OpCreate, "log-start-offset-checkpoint.tmp", nil)
+		s.anew(10)
+		s.killed()
+		s.add(1)
+		s.settle()
+		s.act(func() { s.anew(2); s.add(1) })
+	})
+}
