@@ -163,15 +163,11 @@ func create(fsys vfs.FS, path string, m Meta) (Meta, error) {
 	if m.DirectoryID.IsZero() {
 		m.DirectoryID = NewID()
 	}
-	if err := writeFormat(fsys, path); err != nil {
-		return Meta{}, err
-	}
-	return m, replace(fsys, path, file{metaFile, m.encode()})
+	return m, replace(fsys, path, format(), file{metaFile, m.encode()})
 }
 
-func writeFormat(fsys vfs.FS, path string) error {
-	format := fmt.Appendf(nil, "# The layout of this log directory. Apache Kafka does not read this file.\nversion=%d\n", formatVersion)
-	return replace(fsys, path, file{formatFile, format})
+func format() file {
+	return file{formatFile, fmt.Appendf(nil, "# The layout of this log directory. Apache Kafka does not read this file.\nversion=%d\n", formatVersion)}
 }
 
 // adopt gives a directory of Apache Kafka the marker of our format.
@@ -181,7 +177,7 @@ func (d *Dir) adopt() error {
 		return err
 	}
 	d.logger.Info("a log directory of Apache Kafka is taken over as it is", "directory", d.path, "cluster_id", d.meta.ClusterID, "node_id", d.meta.NodeID)
-	return writeFormat(d.fs, d.path)
+	return replace(d.fs, d.path, format())
 }
 
 // NewID makes a random Kafka uuid that does not begin with a dash, as Kafka's own never do, so that it can be given on a command line.
