@@ -146,6 +146,7 @@ func (b *broker) start(ctx context.Context, first *topic) (started, error) {
 	b.output = output
 	b.cmd = b.command(b.address)
 	b.cmd.Stdout, b.cmd.Stderr = output, output
+	endWithUs(b.cmd)
 	began := time.Now()
 	if err := b.cmd.Start(); err != nil {
 		b.cmd = nil
