@@ -92,7 +92,9 @@ func (s *pacedSender) run(m *meter) error {
 	for n := int64(0); !m.stopped.Load(); n++ {
 		due := start.Add(time.Duration(n) * interval)
 		if d := time.Until(due); d > 0 {
-			time.Sleep(d)
+			if err := nap(d); err != nil {
+				return err
+			}
 		}
 		for n-s.acked.Load() >= pacedLimit && !m.stopped.Load() {
 			time.Sleep(interval)
