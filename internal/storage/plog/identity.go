@@ -55,7 +55,8 @@ func tornIdentity(data []byte) bool {
 		return strings.HasPrefix(begin, written) || strings.HasPrefix(written, begin)
 	}
 	rest := written[lines:]
-	return len(rest) > 1 && len(rest) < len(seal)+digits && strings.HasPrefix(written, begin) && (strings.HasPrefix(seal, rest) || strings.HasPrefix(rest, seal))
+	whole := len(rest) <= 1 && len(written) == len(data) // as Kafka writes it
+	return !whole && len(rest) < len(seal)+digits && strings.HasPrefix(written, begin) && (strings.HasPrefix(seal, rest) || strings.HasPrefix(rest, seal))
 }
 
 func parseIdentity(data []byte) (model.TopicID, error) {

@@ -150,20 +150,9 @@ func TestSnapshotOfWhatWasDeletedIsNotBelieved(t *testing.T) {
 	if x.Maintain(time.Now(), start); start == 0 || (*x.segments.Load())[0].base != start {
 		t.Fatal("nothing was removed: not a test")
 	}
-	if err := mem.Remove(x.fileName(start, snapshotSuffix)); err != nil {
-		t.Fatal(err)
-	}
+	overwrite(t, mem, x.fileName(start, snapshotSuffix), nil)
 	for _, offset := range []int64{1, start - 1} {
-		f, err := mem.Create(x.fileName(offset, snapshotSuffix))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.WriteAt(open, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, mem, x.fileName(offset, snapshotSuffix), open)
 	}
 	ps, err := x.rebuildProducers(x.EndOffset())
 	if err != nil || ps[7] != nil {
