@@ -40,6 +40,7 @@ type cluster struct {
 		isolated map[int32]bool
 		lossy    bool
 		dropped  int
+		onFetch  func() // called once, when a snapshot is brought
 	}
 	leaders  map[int32]int32             // by epoch
 	promised map[int64]string            // by offset: what some voter said is committed
@@ -142,6 +143,10 @@ func (l link) FetchSnapshot(ctx context.Context, from Voter, at machine.Position
 	c.net.Lock()
 	m := c.members[from.ID-1]
 	q, part := m.q, m.part
+	if c.net.onFetch != nil {
+		c.net.onFetch()
+		c.net.onFetch = nil
+	}
 	if c.net.isolated[l.from] || c.net.isolated[from.ID] || c.net.lossy && c.net.rand.IntN(20) == 0 {
 		q = nil
 	}

@@ -82,6 +82,9 @@ func (q *Quorum) offered(m *raftpb.Message) {
 	}
 	q.fetching = true
 	q.running.Go(func() {
+		if q.enter(q.stop) != nil {
+			return // as good as a snapshot that never comes
+		}
 		base, err := q.fetch(from, q.voters.byID[m.GetFrom()], end)
 		q.mu.Lock()
 		q.mu.inbox.fetched = append(q.mu.inbox.fetched, fetched{m, base, err})
@@ -92,10 +95,6 @@ func (q *Quorum) offered(m *raftpb.Message) {
 
 // fetch brings a snapshot, unless it is here already.
 func (q *Quorum) fetch(from SnapshotFetcher, leader Voter, end machine.Position) (*Checkpoint, error) {
-	if err := q.enter(q.stop); err != nil {
-		return nil, err
-	}
-	defer q.exit()
 	w, err := createCheckpoint(q.opts.FS, q.opts.Path, end, 0)
 	if err != nil {
 		return nil, err
@@ -121,9 +120,9 @@ func (q *Quorum) fetch(from SnapshotFetcher, leader Voter, end machine.Position)
 	return c, w.seal()
 }
 
-// arrived gives Raft the offer whose snapshot is here.
+// arrived gives Raft the offer whose snapshot is here. Until Raft has decided nobody may make a snapshot of the log as it was.
 func (q *Quorum) arrived(f fetched) {
-	q.fetching = false
+	q.fetching, q.fetched = false, true
 	if f.err == nil && f.base.index != f.offer.GetSnapshot().GetMetadata().GetIndex() {
 		f.err = fmt.Errorf("it says that it stands for %d entries, the leader says %d", f.base.index, f.offer.GetSnapshot().GetMetadata().GetIndex())
 	}

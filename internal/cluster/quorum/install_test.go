@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,33 @@ func TestFarBehind(t *testing.T) {
 		c.settle()
 		c.verify()
 	})
+}
+
+// TestSnapshotWhileOneIsInstalled: a voter that is to make a snapshot while it gets one finds that there is nothing to do, and keeps the one that it got.
+func TestSnapshotWhileOneIsInstalled(t *testing.T) {
+	for seed := range uint64(40) { // the loop and who makes the snapshot run beside each other
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, seed, 3, false)
+			last := behind(t, c)
+			at, made := last.q.Committed().Offset, make(chan error, 1)
+			c.net.Lock()
+			c.net.onFetch = func() {
+				go func() {
+					_, err := last.q.Snapshot(t.Context(), at, func(func(machine.Record) bool) {})
+					made <- err
+				}()
+			}
+			c.net.Unlock()
+			c.settle()
+			if err := <-made; !errors.Is(err, ErrNothingNew) {
+				t.Fatal(err)
+			}
+			c.verify()
+			if base, snap := last.q.Base(), last.q.table.snap.GetMetadata().GetIndex(); base.End.Offset != last.log.StartOffset() || snap != last.q.table.before {
+				t.Errorf("the log begins at %d behind entry %d, but the newest snapshot ends at %d with entry %d", last.log.StartOffset(), last.q.table.before, base.End.Offset, snap)
+			}
+		})
+	}
 }
 
 // TestFarBehindWithoutHelp: when the snapshot cannot be brought, or is damaged on its way, nothing fails; once it can, the voter follows.

@@ -23,6 +23,10 @@ func (q *Quorum) loop() {
 	for {
 		q.drain()
 		q.carryOut()
+		if q.fetched {
+			q.fetched = false
+			q.exit()
+		}
 		q.show()
 		select {
 		case <-q.stop.Done():

@@ -99,6 +99,7 @@ type Quorum struct {
 	named     []Voter                  // as it does, nil when none does
 	growth    Growth                   // what no snapshot stands for
 	fetching  bool                     // a snapshot is on its way from the leader
+	fetched   bool                     // it came, or cannot come: once that is carried out, others may make snapshots again
 	arrival   *Checkpoint              // it came, and Raft has not asked to install it yet
 	waits     map[uint64]int           // ticks since a snapshot was offered to another voter
 
