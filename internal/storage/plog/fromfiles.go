@@ -68,7 +68,7 @@ func (r *recovery) readHints(first int) (int, error) {
 	if e == nil {
 		first = 0
 	}
-	ps, from := l.newestSnapshot(r.files.snapshots, r.point)
+	ps, from := l.newestSnapshot(r.files.snapshots, max(r.point, r.list[0].base)) // what lies below the first segment was deleted, not lost
 	first = max(0, min(first, r.list.find(from)))
 	l.mu.producers, l.mu.epochs, r.hearsay = ps, e, true
 	return first, nil
