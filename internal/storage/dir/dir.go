@@ -230,15 +230,6 @@ func (d *Dir) load(want Meta) error {
 	if err != nil {
 		return err
 	}
-	if fresh {
-		if have, err = create(d.fs, d.path, want); err != nil {
-			return fmt.Errorf("log directory %s: %w", d.path, err)
-		}
-	}
-	d.meta = have
-	if err := d.adopt(); err != nil {
-		return fmt.Errorf("log directory %s: %w", d.path, err)
-	}
 	before, err := d.lookAtTurn()
 	if err != nil {
 		return fmt.Errorf("log directory %s: %w", d.path, err)
@@ -247,6 +238,18 @@ func (d *Dir) load(want Meta) error {
 		if err := d.forgetOurs(before); err != nil {
 			return err
 		}
+	}
+	if fresh {
+		if _, err := d.markTurn(before); err != nil { // its name gets to the disk with those of the identity
+			return err
+		}
+		if have, err = create(d.fs, d.path, want); err != nil {
+			return fmt.Errorf("log directory %s: %w", d.path, err)
+		}
+	}
+	d.meta = have
+	if err := d.adopt(); err != nil {
+		return fmt.Errorf("log directory %s: %w", d.path, err)
 	}
 	if d.mutants&SkipReplay == 0 {
 		if d.journal, err = d.replay(); err != nil {
@@ -265,8 +268,10 @@ func (d *Dir) load(want Meta) error {
 	if err := d.takeStarts(before); err != nil {
 		return fmt.Errorf("log directory %s: %w", d.path, err)
 	}
-	if err := d.beginTurn(before); err != nil {
-		return err
+	if !fresh {
+		if err := d.beginTurn(before); err != nil {
+			return err
+		}
 	}
 	if d.clean, d.epoch, err = takeMarker(d.fs, d.path, d.mutants&KeepMarker != 0); err != nil {
 		return err

@@ -211,7 +211,7 @@ func (r *Round) finish() {
 	r.bytes, r.appended = 0, 0
 }
 
-// sync makes everything that was named durable: the journal in place of many small files if there is one, else the files, several at a time; then directories.
+// sync makes everything that was named durable: the journal in place of many small files if there is one, else the files, and the directories, several at a time.
 func (r *Round) sync() error {
 	d := r.dir
 	if d.mutants&AckBeforeSync != 0 {
@@ -233,7 +233,12 @@ func (r *Round) sync() error {
 			r.covered = r.covered[:0]
 		}
 	}
-	if err := d.syncer.files(r.files); err != nil {
+	if err := d.syncer.each(len(r.files)+len(r.dirs), func(i int) error {
+		if i < len(r.files) {
+			return d.syncer.file(r.files[i].handle, r.files[i].file)
+		}
+		return r.BarrierDir(r.dirs[i-len(r.files)])
+	}); err != nil {
 		return err
 	}
 	if d.journal != nil {
@@ -241,5 +246,5 @@ func (r *Round) sync() error {
 			d.journal.synced(f.handle)
 		}
 	}
-	return d.syncer.each(len(r.dirs), func(i int) error { return r.BarrierDir(r.dirs[i]) })
+	return nil
 }

@@ -63,16 +63,22 @@ func (d *Dir) forgetOurs(t turn) error {
 	return nil
 }
 
-// beginTurn makes the turn file where there is no marker to make it of.
-func (d *Dir) beginTurn(t turn) error {
+// markTurn makes the turn file where there is no marker to make it of; the name is not synced yet.
+func (d *Dir) markTurn(t turn) (made bool, err error) {
 	if t.running || t.clean {
-		return nil
+		return false, nil
 	}
 	f, err := d.fs.Create(filepath.Join(d.path, turnFile))
 	if err != nil {
-		return fmt.Errorf("log directory %s: %w", d.path, err)
+		return false, fmt.Errorf("log directory %s: %w", d.path, err)
 	}
-	if err := f.Close(); err != nil {
+	return true, f.Close()
+}
+
+// beginTurn is markTurn with the sync.
+func (d *Dir) beginTurn(t turn) error {
+	made, err := d.markTurn(t)
+	if err != nil || !made {
 		return err
 	}
 	if err := d.fs.SyncDir(d.path); err != nil {
