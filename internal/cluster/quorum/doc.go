@@ -12,7 +12,8 @@
 //
 // # Invariants
 //
-//  1. No vote, no term and no acknowledgement of an entry leaves this node before it is on disk here; the leader's own count is no exception.
+//  1. No vote, no term and no acknowledgement of an entry leaves this node before it is on disk here; the leader's own count is no exception. A lone voter's
+//     vote leaves it with the first entry of its term: an entry without the vote is as good, see recover.
 //  2. An entry is committed when a majority of the voters has it on disk. What was committed stays, at the same offset, in every later epoch.
 //  3. A record that was appended lies at the offset that Append returned, in the epoch that it named, or nowhere. Whether it does when the epoch ended
 //     before the commit is for the next leader to say.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -80,7 +79,9 @@ type Quorum struct {
 	}
 
 	// Of the writer.
-	saved vote // on disk
+	cast   vote // what Raft asked to save
+	saved  vote // on disk
+	rooted bool // the name of the log's directory is on disk
 
 	// Of the loop.
 	raft      *raft.RawNode
@@ -191,7 +192,7 @@ func (q *Quorum) recover() error {
 		return fmt.Errorf("the metadata log has %d voters (%s) and this release runs one: remove the others with kafka-metadata-quorum before the directory moves in", len(list), describeVoters(list))
 	}
 	q.self = self
-	if err := q.makeDirectory(); err != nil {
+	if err := q.opts.FS.MkdirAll(q.opts.Path); err != nil { // the writer syncs its name
 		return err
 	}
 	q.store = &stateStore{fs: q.opts.FS, path: q.opts.Path, self: q.self.ID, voters: q.voters}
@@ -199,7 +200,7 @@ func (q *Quorum) recover() error {
 	if err != nil {
 		return err
 	}
-	q.saved = v
+	q.cast, q.saved = v, v
 	lastTerm, err := q.table.Term(q.table.last())
 	if err != nil {
 		return err
@@ -250,13 +251,6 @@ func (q *Quorum) startRaft() error {
 }
 
 func (q *Quorum) alone() bool { return len(q.voters.list) == 1 }
-
-func (q *Quorum) makeDirectory() error {
-	if err := q.opts.FS.MkdirAll(q.opts.Path); err != nil {
-		return err
-	}
-	return q.opts.FS.SyncDir(filepath.Dir(q.opts.Path))
-}
 
 func describeVoters(list []Voter) string {
 	s := ""

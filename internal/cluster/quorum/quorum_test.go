@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,23 +202,6 @@ func TestCommitWaitsForTheSync(t *testing.T) { // I1
 		log.sync()
 		want(5)
 	})
-}
-
-func TestNothingBeforeTheVoteIsDurable(t *testing.T) { // I1
-	broken := errors.New("injected")
-	rule := &vfs.Rule{Op: vfs.OpSync, Path: "quorum-state*", Fault: vfs.Fault{Err: broken}}
-	log := &memLog{}
-	q := single(t, log, vfs.NewFaulty(vfs.NewMem(), vfs.Rules{rule}))
-	_, err := q.Lead(context.Background())
-	if !errors.Is(err, broken) {
-		t.Fatalf("leading ended with %v", err)
-	}
-	if rule.Bitten() == 0 || len(log.batches) != 0 {
-		t.Errorf("%d syncs failed, %d batches were written", rule.Bitten(), len(log.batches))
-	}
-	if err := q.Admit(); !errors.Is(err, broken) {
-		t.Errorf("Admit after the failure: %v", err)
-	}
 }
 
 func TestAFailedLogEndsIt(t *testing.T) { // I5
@@ -489,63 +470,6 @@ func FuzzParseVoters(f *testing.F) {
 		again, err := parseVoters(appendVoters(nil, list))
 		if err != nil || len(again) != len(list) {
 			t.Fatalf("%v came back as %v, %v", list, again, err)
-		}
-	})
-}
-
-// recorder is a network that keeps what was sent.
-type recorder struct {
-	mu   sync.Mutex
-	sent []*raftpb.Message
-}
-
-func (r *recorder) Send(_ Voter, message []byte) {
-	m := &raftpb.Message{}
-	if err := proto.Unmarshal(message, m); err != nil {
-		panic(err)
-	}
-	r.mu.Lock()
-	r.sent = append(r.sent, m)
-	r.mu.Unlock()
-}
-
-// votes gives the answers to requests for votes: who got them and whether it was yes.
-func (r *recorder) votes() (out []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, m := range r.sent {
-		if m.GetType() == raftpb.MsgVoteResp {
-			out = append(out, fmt.Sprintf("%x term %d yes=%v", m.GetTo(), m.GetTerm(), !m.GetReject()))
-		}
-	}
-	return out
-}
-
-func TestAVoteSurvivesARestart(t *testing.T) { // I1
-	synctest.Test(t, func(t *testing.T) {
-		all := []Voter{self, {ID: 2, DirectoryID: model.TopicID{2}}, {ID: 3, DirectoryID: model.TopicID{3}}}
-		fsys := vfs.NewMem()
-		for n, asking := range all[1:] {
-			net := &recorder{}
-			q, err := Open(Options{FS: fsys, Path: path, Log: &memLog{}, NodeID: 1, DirectoryID: self.DirectoryID, Voters: all, Transport: net})
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := proto.Marshal(&raftpb.Message{Type: raftpb.MsgVote.Enum(), From: new(asking.raftID()), To: new(self.raftID()), Term: new(uint64(5)), Index: new(uint64(0)), LogTerm: new(uint64(0))})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := q.Receive(m); err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
-			want := []string{fmt.Sprintf("%x term 5 yes=%v", asking.raftID(), n == 0)}
-			if got := net.votes(); !reflect.DeepEqual(got, want) {
-				t.Errorf("voter %d asked: %q, want %q", asking.ID, got, want)
-			}
-			if err := q.Close(); err != nil {
-				t.Fatal(err)
-			}
 		}
 	})
 }

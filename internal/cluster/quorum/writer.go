@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -65,14 +66,14 @@ func (q *Quorum) carry(w work) (written, error) {
 	return written{end: q.log.EndOffset()}, err
 }
 
-// write makes term and vote durable and puts entries into the log. The entries' sync is not waited for.
+// write makes term and vote durable, a lone voter's with the entries of the term, and puts entries into the log. The entries' sync is not waited for.
 func (q *Quorum) write(m *raftpb.Message) (written, error) {
 	if m.Term != nil && m.Vote != nil {
-		if v := (vote{m.GetTerm(), m.GetVote()}); v != q.saved {
-			if err := q.store.save(v); err != nil {
-				return written{}, err
-			}
-			q.saved = v
+		q.cast = vote{m.GetTerm(), m.GetVote()}
+	}
+	if !q.alone() {
+		if err := q.saveVote(); err != nil {
+			return written{}, err
 		}
 	}
 	if s := m.GetSnapshot(); !raft.IsEmptySnap(s) { // the file is on disk; after a crash before the log follows, the next start lets it follow
@@ -95,7 +96,30 @@ func (q *Quorum) write(m *raftpb.Message) (written, error) {
 			return written{}, fmt.Errorf("append to the metadata log at offset %d: %w", b.BaseOffset(), err)
 		}
 	}
+	if len(m.GetEntries()) > 0 { // a lone voter's vote counts with the first entry of its term (I1): both get to the disk at the same time
+		if err := q.saveVote(); err != nil {
+			return written{}, err
+		}
+	}
 	return written{end: q.log.EndOffset(), responses: m.GetResponses()}, nil
+}
+
+// saveVote makes term and vote durable, and before the first ones of this process the name of the directory.
+func (q *Quorum) saveVote() error {
+	if !q.rooted {
+		if err := q.opts.FS.SyncDir(filepath.Dir(q.opts.Path)); err != nil {
+			return err
+		}
+		q.rooted = true
+	}
+	if q.cast == q.saved {
+		return nil
+	}
+	if err := q.store.save(q.cast); err != nil {
+		return err
+	}
+	q.saved = q.cast
+	return nil
 }
 
 // hand gives work to the writer. What only tells the commit index is left out: it is found again by election.
