@@ -127,8 +127,12 @@ func (n *Node) voterEndpoints() []quorum.Endpoint {
 
 // ask calls the controller and waits.
 func ask[R any](ctx context.Context, n *Node, input any) (R, error) {
+	return answer[R](ctx, n.controller.Call(input))
+}
+
+// answer waits for a call of the controller.
+func answer[R any](ctx context.Context, call *shard.Call) (R, error) {
 	var none R
-	call := n.controller.Call(input)
 	select {
 	case <-call.Done():
 	case <-ctx.Done():
@@ -170,11 +174,9 @@ func (n *Node) register(ctx context.Context) error {
 		rack = &broker.Rack
 	}
 	features := []meta.SupportedFeature{{Name: meta.MetadataVersion, Min: meta.LowestMetadataVersion, Max: meta.MetadataVersion44}, {Name: "kraft.version", Min: 0, Max: 1}}
-	if _, err := ask[meta.Result](ctx, n, meta.RegisterController{
+	controller := n.controller.Call(meta.RegisterController{ // waited for at the end: both registrations share a sync
 		ID: broker.NodeID, IncarnationID: n.incarnation, Endpoints: n.endpoints(broker.AdvertisedControllers), Features: features,
-	}); err != nil {
-		return fmt.Errorf("register the controller: %w", err)
-	}
+	})
 	reply, err := ask[meta.BrokerReply](ctx, n, meta.RegisterBroker{
 		ID: broker.NodeID, IncarnationID: n.incarnation, Endpoints: n.endpoints(broker.Advertised), Features: features, Rack: rack,
 		Directories: n.registered, CleanShutdown: n.cleanStart(),
@@ -187,6 +189,9 @@ func (n *Node) register(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
+	}
+	if _, err := answer[meta.Result](ctx, controller); err != nil {
+		return fmt.Errorf("register the controller: %w", err)
 	}
 	n.mu.Lock()
 	n.mu.brokerEpoch = reply.Epoch
