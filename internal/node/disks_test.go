@@ -382,8 +382,14 @@ func TestLastDirectoryFails(t *testing.T) {
 // A disk that hangs stops its own partitions, and nobody else: the others, the metadata, health and metrics go on, and name the directory; when it answers again so do they,
 // and nothing is lost.
 func TestHungDirectory(t *testing.T) {
+	for _, durability := range []string{"sync", "cache"} {
+		t.Run(durability, func(t *testing.T) { hungDirectory(t, durability) })
+	}
+}
+
+func hungDirectory(t *testing.T, durability string) {
 	x := newTwoDisks(t)
-	x.start("ottla.log.stall.ms=400")
+	x.start("ottla.log.stall.ms=400", "ottla.durability="+durability)
 	x.on(x.first, "sound")
 	x.on(x.second, "hung")
 	mustProduce(t, x.c, "sound", "s1")
@@ -419,6 +425,7 @@ func TestHungDirectory(t *testing.T) {
 	if got := <-waiting; got != model.KafkaStorageError {
 		t.Errorf("what waited for the disk: %v", got)
 	}
+	mustProduce(t, other, "sound", "s3") // neither does who had asked the one that hangs
 	began := time.Now()
 	if got := x.produceCode("hung", "refused"); got != model.KafkaStorageError {
 		t.Errorf("produce: %v", got)

@@ -83,6 +83,7 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 	}
 	if acks != 0 {
 		p.open(slots)
+		p.ticket.MayHold = r.MayHelp
 	}
 	failed := b.appendAll(p, r.ClientID)
 	p.timeout = time.Duration(p.req.TimeoutMs) * time.Millisecond
@@ -97,7 +98,11 @@ func (b *Broker) produce(r *server.Request) server.Answer {
 	if p.ticket.Ready() {
 		return server.Answer{Body: p.finishing}
 	}
-	return server.Answer{Wait: p.waiting, Ready: p.ready, Body: p.finishing}
+	a := server.Answer{Wait: p.waiting, Ready: p.ready, Body: p.finishing}
+	if d := p.ticket.Held; d != nil {
+		a.Turn = d
+	}
+	return a
 }
 
 // open takes a ticket with so many slots. One that was given up on, when its request timed out, is left to the partitions that still hold it.

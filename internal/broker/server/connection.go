@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -37,8 +38,10 @@ type Conn struct {
 	stopOnce sync.Once
 	why      atomic.Uint32 // a reason, set once
 	writing  sync.WaitGroup
-	started  bool // the writer runs; the reader's own
-	alone    bool // the answer parked last is one of a Sequential handler; the reader's own
+	started  bool     // the writer runs; the reader's own
+	alone    bool     // the answer parked last is one of a Sequential handler; the reader's own
+	many     int      // reads to go until few may have come together again; the reader's own
+	late     []parked // answers that wait for a Help, and nothing is unsent; the reader's own
 
 	// What the watch reads. Times are Server.sinceStart; zero means "not now".
 	lastRead   atomic.Int64
@@ -50,6 +53,7 @@ type Conn struct {
 	writerWait atomic.Int64 // the writer does
 	writeSince atomic.Int64 // a write is in the system's hands
 	inLine     atomic.Int64 // a whole request waits for the answers before it, or an answer for room in the queue
+	helping    atomic.Int64 // the reader is in a Turn's Help
 	resting    atomic.Bool  // the reader has been asked to rest, or does
 	canRest    bool
 	held       [purposes]atomic.Int64
@@ -100,6 +104,9 @@ func (c *Conn) reserveOf(n int64, p purpose, growing bool, mark *atomic.Int64) e
 		c.held[p].Add(n)
 		return nil
 	}
+	if mark == &c.readerWait {
+		c.pass()
+	}
 	if mark == &c.writerWait || c.unsent.Load() == 0 {
 		c.out.flush()
 	}
@@ -133,25 +140,34 @@ func (c *Conn) release(n int64, p purpose) {
 
 // run is the reader: it lives as long as the connection, but for the times of rest.
 func (c *Conn) run() {
+	c.resting.Store(false)
+	c.in.open()
+	c.readOn()
+}
+
+// readOn is run from where nothing is half done.
+func (c *Conn) readOn() {
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.lastWords(cause, c.route(c.request.Key))
 		}
 	}()
-	c.resting.Store(false)
-	c.in.open()
-	if why := c.read(); why != pausing {
+	switch why := c.read(); why {
+	case relieved:
+	case pausing:
+		c.request.Body = nil // it was in the buffer
+		c.late = nil
+		c.in.close()
+		go c.rest()
+	default:
 		c.end(why)
-		return
 	}
-	c.request.Body = nil // it was in the buffer
-	c.in.close()
-	go c.rest()
 }
 
 // end is what the reader does last.
 func (c *Conn) end(why reason) {
 	defer c.server.running.Done()
+	c.pass()
 	if c.unsent.Load() == 0 {
 		c.out.flush()
 	}
@@ -171,6 +187,7 @@ func (c *Conn) end(why reason) {
 		invariant.Check(c.held[p].Load() == 0, "connection of %s ended holding %d bytes of request memory", c.ip, c.held[p].Load())
 	}
 	s := c.server
+	s.helper.CompareAndSwap(c, nil)
 	s.mu.Lock()
 	delete(s.mu.connections, c)
 	s.mu.Unlock()
@@ -206,6 +223,7 @@ func (c *Conn) drain(why reason) {
 		// A socket that is closed already refuses deadlines; nothing waits on it then.
 		_ = c.socket.SetReadDeadline(now)
 		_ = c.socket.SetWriteDeadline(now.Add(c.server.options.DrainTimeout))
+		c.relieve(math.MaxInt64)
 	})
 }
 

@@ -5,6 +5,10 @@
 // left is an Answer. When that is ready and nothing is queued before it, the same goroutine writes it. Otherwise it parks in the connection's queue, stage one
 // ends, the request's memory is given back, and the connection's writer waits for it, makes its body and writes it, in the order of the requests.
 //
+// An answer may also wait for what the reader itself can bring about soon (Answer.Turn). It is kept until everything that came together has been served; then one Help serves
+// all, and what is ready leaves in one system call, with no other goroutine woken. Peers that have more than a few requests on the way are better served by goroutines that
+// work side by side. A Help may block: the watch then has another goroutine read on.
+//
 // Requests of a Sequential handler, in this node all but Produce, begin when everything that the connection asked before is answered, and hold up what comes behind
 // them: a request then finds what the one before it did, as in Kafka, which serves one request of a connection at a time. Writes overtake each other's waits for the
 // disk, and nothing else.
@@ -18,7 +22,7 @@
 // # Invariants
 //
 //  1. Answers leave a connection in the order of its requests, each whole or not at all: a body that cannot be finished closes the connection.
-//  2. For every Answer that is not None, Wait (if any) and then Body (if any) run exactly once, whatever happens to the connection, and the Body is closed.
+//  2. For every Answer that is not None, Wait (if any, and unless it is ready) and then Body (if any) run exactly once, whatever happens to the connection, and the Body is closed.
 //  3. The bytes of a Request are not touched after Serve returned, and after Body returned when the Answer has no Wait.
 //  4. What a connection holds of the budget when it ends is zero, and the budget never grants more than its limit. Usual frames wait for nothing but usual frames.
 //  5. A frame that is half received, a wait for memory and an idle connection all end by a deadline. A peer that merely does not read is closed only when

@@ -17,6 +17,7 @@ type Request struct {
 	ClientIDNull  bool
 	Body          []byte
 	Arrived       time.Time // when the last bytes of it were read
+	MayHelp       bool      // the Answer may have a Turn: few requests came together, and none before waits
 }
 
 // Answer is what stage one left to do. The zero Answer is wrong: either Body is set, or None is.
@@ -26,6 +27,9 @@ type Answer struct {
 	Wait func(stop <-chan struct{})
 	// Ready, where there is a Wait, tells without blocking whether Wait would return at once. It lets answers that became ready together leave together.
 	Ready func() bool
+	// Turn, where there is a Ready, is what Wait waits for. The reader takes it when it has served everything that came together, so that what is done for one
+	// request is done for all, and makes the answer itself if it is ready then. Nothing else blocks the reader before.
+	Turn Turn
 	// Memory is what Body and the body it returns will take, in bytes. It is reserved after Wait and before Body, and released when the body has been sent.
 	// Zero leaves it to the server, which reserves what a large or waiting body holds once it is made.
 	Memory int
@@ -40,8 +44,19 @@ type Answer struct {
 	Close bool
 }
 
+// ready tells whether Body can be made without waiting.
+func (a *Answer) ready() bool { return a.Wait == nil || a.Ready != nil && a.Ready() }
+
 // Now is an Answer with a body that is made already.
 func Now(b Body) Answer { return Answer{Body: func() Body { return b }} }
+
+// Turn is work that answers wait for, and that who serves their requests may do. It knows nothing of any one of them.
+type Turn interface {
+	// Help does it where that is over at once, and else leaves it. A disk may make it block: then another goroutine reads on.
+	Help()
+	// Pass has others do it. It does not block.
+	Pass()
+}
 
 // Handler serves one API.
 type Handler struct {

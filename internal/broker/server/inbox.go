@@ -183,6 +183,10 @@ func (in *inbox) compact() {
 
 // fill reads once, after writing out the answers that are ready: nothing can be added to them without waiting.
 func (in *inbox) fill(c *Conn) reason {
+	if !c.help() {
+		return relieved
+	}
+	c.many -= min(c.many, 1)
 	n, why := in.readInto(c, in.buf[in.end:])
 	in.end += n
 	in.filled = in.end == len(in.buf)
@@ -190,6 +194,7 @@ func (in *inbox) fill(c *Conn) reason {
 }
 
 func (in *inbox) readInto(c *Conn, b []byte) (int, reason) {
+	c.pass()
 	if c.unsent.Load() == 0 {
 		c.out.flush()
 	}

@@ -21,8 +21,12 @@ const (
 	reasons
 )
 
-// pausing is no end: the reader rests until the peer says something.
-const pausing = reasons
+const (
+	// pausing is no end: the reader rests until the peer says something.
+	pausing = reasons + iota
+	// relieved is none either: another goroutine reads on.
+	relieved
+)
 
 func (r reason) String() string {
 	return [...]string{"open", "peer", "answer", "idle", "shutdown", "too_large", "foreign_protocol", "malformed", "unsupported", "slow_frame", "stalled",

@@ -20,7 +20,7 @@ func (c *Conn) rest() {
 // askToRest ends the read in which the connection waits, if nothing is under way. The reader then rests, unless something has come.
 func (c *Conn) askToRest(now int64) bool {
 	quiet := time.Duration(now - max(c.lastRead.Load(), c.lastWrite.Load()))
-	if quiet < c.server.options.RestAfter || !c.canRest || c.frameSince.Load() != 0 || c.unsent.Load() != 0 || c.inLine.Load() != 0 || c.readerWait.Load() != 0 || c.writeSince.Load() != 0 {
+	if quiet < c.server.options.RestAfter || !c.canRest || c.frameSince.Load() != 0 || c.unsent.Load() != 0 || c.inLine.Load() != 0 || c.readerWait.Load() != 0 || c.helping.Load() != 0 || c.writeSince.Load() != 0 {
 		return false
 	}
 	if !c.resting.CompareAndSwap(false, true) {

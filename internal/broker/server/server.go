@@ -25,6 +25,7 @@ type Server struct {
 	stopping chan struct{} // closed when Shutdown begins
 	hurry    chan struct{} // holds a token when memory has become short
 	running  sync.WaitGroup
+	helper   atomic.Pointer[Conn] // who called an Answer.Help last
 
 	mu struct {
 		sync.Mutex

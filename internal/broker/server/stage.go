@@ -31,6 +31,7 @@ func (c *Conn) serve(frame []byte) reason {
 		return why
 	}
 	c.fillRequest(&h, body)
+	c.request.MayHelp = c.mayHelp(sizePrefix + len(frame))
 	p := parked{route: r, arrived: c.in.arrived, header: responseHeader{h.CorrelationID, wire.ResponseHeaderFlexible(h.Key, h.Version)}}
 	started := c.in.arrived
 	if c.served.After(started) {
@@ -50,6 +51,9 @@ func (c *Conn) serve(frame []byte) reason {
 
 // await waits until the answers are out before which a request may not be begun.
 func (c *Conn) await(r *route) reason {
+	if r.Sequential {
+		c.pass()
+	}
 	if c.unsent.Load() == 0 || !r.Sequential && !c.alone {
 		return open
 	}
@@ -129,7 +133,7 @@ func (c *Conn) refuseHeader(h wire.Header, err error) reason {
 		slog.String("error", err.Error()))
 }
 
-// deliver writes an answer that is ready and first in line, and queues any other.
+// deliver sees to it that an answer leaves: at once, from the queue, or with those that are helped together.
 func (c *Conn) deliver(p *parked) reason {
 	a := &p.answer
 	if !a.None && a.Body == nil && p.body == nil {
@@ -139,10 +143,11 @@ func (c *Conn) deliver(p *parked) reason {
 	if a.None && !end {
 		return open
 	}
-	if c.unsent.Load() > 0 || a.Wait != nil && (a.Ready == nil || !a.Ready()) {
-		c.park(p)
+	if !a.ready() && a.Turn != nil {
+		c.late = append(c.late, *p)
 	} else {
-		c.finish(p, &c.readerWait)
+		c.pass() // the answers before this one
+		c.answer(p)
 	}
 	if end {
 		return closedByAnswer

@@ -41,6 +41,7 @@ func (s *Server) watch() {
 			connections := s.snapshot()
 			asked := 0
 			for _, c := range connections {
+				c.relieve(s.sinceStart(now.Add(-o.StallTimeout)))
 				if why := c.overdue(s.sinceStart(now)); why != open {
 					c.expire(why)
 				} else if c.unread(s.sinceStart(now)) && peerLeft(c.socket) {

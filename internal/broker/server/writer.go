@@ -31,7 +31,7 @@ func (c *Conn) write() {
 				return
 			}
 		}
-		if p.answer.Wait != nil && (p.answer.Ready == nil || !p.answer.Ready()) {
+		if !p.answer.ready() {
 			flush()
 		}
 		c.finish(&p, &c.writerWait)
@@ -44,7 +44,9 @@ func (c *Conn) finish(p *parked, mark *atomic.Int64) {
 	a := &p.answer
 	ready := p.served
 	if a.Wait != nil {
-		a.Wait(c.stop)
+		if !a.ready() {
+			a.Wait(c.stop)
+		}
 		ready = time.Now()
 		p.route.metrics.parked.ObserveDuration(ready.Sub(p.served))
 	}

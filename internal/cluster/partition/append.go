@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"math"
 
 	"github.com/ottla/ottla/internal/kafka/batch"
 	"github.com/ottla/ottla/internal/kafka/model"
@@ -65,6 +66,18 @@ func (p *Partition) refused(err error) Appended {
 	return out
 }
 
+// mostHeld bounds a batch that is held: copying a larger one to the page cache takes longer than waking a goroutine, which can do it meanwhile.
+const mostHeld = 16 << 10
+
+// mayHold tells whether a batch may be left to the ticket's owner to be written: it waits for that, and for no sync.
+func (p *Partition) mayHold(size int, ticket *Ticket) bool {
+	if ticket == nil || !ticket.MayHold || size > mostHeld || ticket.Held != nil && ticket.Held != p.log.Dir() {
+		return false
+	}
+	s := p.settings.Load()
+	return s.Cache && s.Log.FlushMessages == math.MaxInt64
+}
+
 // append appends an admitted batch under the lock.
 func (p *Partition) append(b batch.Batch, acks int16, ticket *Ticket, slot int) (plog.Appended, error) {
 	p.mu.Lock()
@@ -76,10 +89,18 @@ func (p *Partition) append(b batch.Batch, acks int16, ticket *Ticket, slot int) 
 		defer p.mu.Unlock()
 		return plog.Appended{}, p.refusal(code)
 	}
-	appended, err := p.log.Append(b, p.mu.replica.Role().LeaderEpoch, p.clock(), plog.Client)
+	add := p.log.Append
+	hold := p.mayHold(len(b), ticket)
+	if hold {
+		add = p.log.AppendHeld
+	}
+	appended, err := add(b, p.mu.replica.Role().LeaderEpoch, p.clock(), plog.Client)
 	if err != nil {
 		p.mu.Unlock()
 		return plog.Appended{}, err
+	}
+	if hold {
+		ticket.Held = p.log.Dir()
 	}
 	settled := p.park(appended.End, acks, ticket, slot)
 	p.mu.Unlock()

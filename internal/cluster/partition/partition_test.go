@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +116,55 @@ func TestAcksOneWaitsForTheWrite(t *testing.T) { // I1
 	f.await(one, model.None)
 	if f.p.HighWatermark() != 1 {
 		t.Fatalf("high watermark %d: what is not synced is shown", f.p.HighWatermark())
+	}
+}
+
+func TestWhatMayBeHeld(t *testing.T) {
+	settings := plain()
+	settings.Cache, settings.Log.Durability = true, plog.Cache
+	f, _ := warm(t, settings)
+	produce := func(value string, change func(*Ticket)) *Ticket {
+		t.Helper()
+		ticket := NewTicket(1)
+		ticket.MayHold = true
+		change(ticket)
+		if _, err := f.p.Produce(t.Context(), records(value), 9, -1, ticket, 0); err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	as := func(*Ticket) {}
+	small := produce("b", as)
+	if small.Held != f.p.log.Dir() {
+		t.Fatalf("held in %v", small.Held)
+	}
+	small.Held.Help()
+	f.await(small, model.None)
+	unheld := func(what string, ticket *Ticket) {
+		t.Helper()
+		f.await(ticket, model.None) // the committer has written it
+		if ticket.Held == f.p.log.Dir() {
+			t.Errorf("held: %s", what)
+		}
+	}
+	unheld("a large batch", produce(strings.Repeat("x", mostHeld), as))
+	unheld("its owner will not help", produce("c", func(x *Ticket) { x.MayHold = false }))
+	unheld("its owner helps another directory", produce("c", func(x *Ticket) { x.Held = new(dir.Dir) }))
+	if _, err := f.p.Produce(t.Context(), records("nobody waits"), 9, 0, nil, 0); err != nil {
+		t.Error(err)
+	}
+	for what, change := range map[string]func(*Settings){
+		"flush.messages asks for a sync": func(s *Settings) { s.Log.FlushMessages = 1 },
+		"every append is synced":         func(s *Settings) { s.Cache, s.Log.Durability = false, plog.Sync },
+	} {
+		settings, config := *settings, *settings.Log
+		settings.Log = &config
+		change(&settings)
+		f.p.Configure(&settings)
+		unheld(what, produce("d", as))
+	}
+	if ticket := NewTicket(0); !small.Reopen(1) || small.MayHold || small.Held != nil || ticket.Held != nil {
+		t.Error("a ticket that is used again still holds something")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ottla/ottla/internal/kafka/model"
+	"github.com/ottla/ottla/internal/storage/dir"
 )
 
 // unfinished marks a slot whose partition has not answered yet.
@@ -16,6 +17,10 @@ type Ticket struct {
 	pending  atomic.Int32
 	done     chan struct{} // one value, sent when the last slot was completed
 	received bool          // the owner's: that value is out of the channel
+
+	// MayHold says that the owner calls Help or Pass of the directory Held, once there is one, before it waits for anything but room: the slots are completed only after that.
+	MayHold bool
+	Held    *dir.Dir
 }
 
 // keptSlots bounds what a ticket that is used again keeps.
@@ -36,7 +41,7 @@ func (t *Ticket) open(n int) {
 	for i := range t.slots {
 		t.slots[i].Store(unfinished)
 	}
-	t.received = false
+	t.received, t.MayHold, t.Held = false, false, nil
 	t.pending.Store(int32(n))
 	if n == 0 {
 		t.done <- struct{}{}

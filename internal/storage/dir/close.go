@@ -65,6 +65,7 @@ func (d *Dir) stop() bool {
 	d.mu.Unlock()
 	close(d.closing)
 	<-d.done
+	d.turning.Lock() // for good: nobody helps from here on
 	d.later.close()
 	return true
 }

@@ -12,11 +12,15 @@ import (
 // Dirty tells the committer that the log has something to stage. It never blocks.
 func (d *Dir) Dirty(l Log, m *Member) {
 	d.crowd.add()
-	if m.dirty.Swap(true) {
+	was := m.dirty.Swap(awaited)
+	if was == awaited {
 		return
 	}
 	d.mu.Lock()
-	d.mu.dirty = append(d.mu.dirty, dirtyLog{l, m})
+	if was == clean {
+		d.mu.dirty = append(d.mu.dirty, dirtyLog{l, m})
+	}
+	d.mu.awaited = true
 	d.mu.Unlock()
 	d.wake()
 }
@@ -36,7 +40,7 @@ const revivedAtOnce = 32
 func (d *Dir) takeRevivedLocked(logs []dirtyLog) []dirtyLog {
 	n := min(revivedAtOnce, len(d.mu.revived))
 	for _, l := range d.mu.revived[:n] {
-		if d.mu.logs[l.Name()] == l.Log && !l.member.dirty.Swap(true) {
+		if d.mu.logs[l.Name()] == l.Log && l.member.dirty.Swap(awaited) == clean {
 			logs = append(logs, l)
 		}
 	}
@@ -71,18 +75,25 @@ func (d *Dir) run() {
 		case <-d.closing:
 			return
 		}
-		for d.turn() {
-			select {
-			case <-d.closing:
-				return
-			default:
-			}
-		}
 		retry = nil
-		if len(d.stalled) > 0 {
+		if d.turns() {
 			retry = time.After(spaceRetry)
 		}
 	}
+}
+
+// turns runs rounds until nothing is left to do or the directory is being closed, and tells whether some logs wait for space.
+func (d *Dir) turns() (stalled bool) {
+	d.turning.Lock()
+	defer d.turning.Unlock()
+	for d.turn() {
+		select {
+		case <-d.closing:
+			return false
+		default:
+		}
+	}
+	return len(d.stalled) > 0
 }
 
 // turn runs one round over what is dirty, and over what could not be written before if there may be space again. It returns false when there was nothing to do.
@@ -96,9 +107,8 @@ func (d *Dir) turn() bool {
 		d.lookAtSpace(now)
 	}
 	d.mu.Lock()
-	logs := d.takeRevivedLocked(d.mu.dirty)
+	logs := d.takeRevivedLocked(d.takeDirtyLocked())
 	more := len(d.mu.revived) > 0
-	d.mu.dirty = d.spare[:0]
 	d.mu.Unlock()
 	if len(d.stalled) > 0 && now.Sub(d.stalledAt) >= spaceRetry {
 		for _, l := range d.stalled {
@@ -120,6 +130,13 @@ func (d *Dir) turn() bool {
 	return len(logs) > 0 || more
 }
 
+// takeDirtyLocked takes the dirty logs, whose list is given back as spare.
+func (d *Dir) takeDirtyLocked() []dirtyLog {
+	logs := d.mu.dirty
+	d.mu.dirty, d.mu.awaited = d.spare[:0], false
+	return logs
+}
+
 // maxRoundLogs bounds the logs of one round, and so the files that are open at once for it. Where few may be open, it has fewer.
 const maxRoundLogs = 1000
 
@@ -134,7 +151,7 @@ func (d *Dir) commitAll(logs []dirtyLog) {
 func (d *Dir) commit(logs []dirtyLog, now time.Time) {
 	if d.Err() != nil {
 		for _, l := range logs {
-			l.member.dirty.Store(false)
+			l.member.dirty.Store(clean)
 			l.Fail(d.Err())
 		}
 		return
@@ -228,7 +245,7 @@ func (d *Dir) stage(r *Round, logs []dirtyLog) error {
 func (d *Dir) prepare(r *Round, logs []dirtyLog) error {
 	d.plans = d.plans[:0]
 	for _, l := range logs {
-		l.member.dirty.Store(false) // before Stage looks: what is appended from here on makes it dirty again
+		l.member.dirty.Store(clean) // before Stage looks: what is appended from here on makes it dirty again
 		d.plans = append(d.plans, plan{needs: l.Prepare()})
 	}
 	if err := d.prove(r, logs); err != nil {

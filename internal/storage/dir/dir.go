@@ -103,13 +103,16 @@ type Dir struct {
 	mu struct {
 		sync.Mutex
 		dirty   []dirtyLog
+		awaited bool       // one of them is not held
 		revived []dirtyLog // found after a crash, to be synced when there is time
 		logs    map[string]Log
 		found   map[string]*Found
 		closed  bool
 	}
 
-	// The committer's own; Close takes them over when it has ended.
+	// turning is held by whoever runs rounds: the committer, a Help, and, once the committer has ended, Close, which keeps it. It guards what follows.
+	turning sync.Mutex
+
 	syncer          *syncer
 	round           Round
 	crowd           crowd
@@ -162,7 +165,7 @@ func Open(fsys vfs.FS, path string, o Options) (*Dir, error) {
 	if err := d.load(o.Meta); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	d.share = d.memory.newShare()
+	d.share = d.memory.newShare(d.wake)
 	d.lookAtSpace(time.Now())
 	go d.run()
 	if d.stallAfter > 0 {

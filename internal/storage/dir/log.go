@@ -58,13 +58,20 @@ type Member struct {
 	// Essential says that the log's bytes may have what is left of a full disk: without them nothing could be deleted. It does not change.
 	Essential bool
 
-	dirty atomic.Bool
+	dirty atomic.Uint32 // clean, held or awaited
 
 	// The committer's.
 	stalled   bool   // it ran out of space
 	journaled uint64 // the newest frame that has bytes of it
 	touched   bool   // it has changed files, or may have
 }
+
+// How a log is dirty.
+const (
+	clean   uint32 = iota
+	held           // nobody has been woken yet: who appended calls Help
+	awaited        // the committer has been woken
+)
 
 // Found is what a directory had for a log when it was opened.
 type Found struct {

@@ -43,7 +43,7 @@ type Memory struct {
 		oldest  *Chunk // evictable chunks, oldest first
 		newest  *Chunk
 		waiters []chan struct{}
-		shares  int
+		shares  map[*Share]struct{}
 		refused int64
 		evicted int64
 	}
@@ -54,12 +54,15 @@ func NewMemory(bytes int64) *Memory {
 	if bytes <= 0 {
 		bytes = DefaultMemoryBytes
 	}
-	return &Memory{budget: bytes}
+	m := &Memory{budget: bytes}
+	m.mu.shares = map[*Share]struct{}{}
+	return m
 }
 
 // Share is one directory's claim on the memory: a directory whose disk hangs must leave room for the others.
 type Share struct {
 	memory *Memory
+	wake   func() // has the directory write what it holds
 
 	// Guarded by memory.mu.
 	unwritten int64
@@ -67,11 +70,12 @@ type Share struct {
 	closed    bool // the directory is offline or closed
 }
 
-func (m *Memory) newShare() *Share {
+func (m *Memory) newShare(wake func()) *Share {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.shares++
-	return &Share{memory: m}
+	s := &Share{memory: m, wake: wake}
+	m.mu.shares[s] = struct{}{}
+	return s
 }
 
 // close ends the claim, once.
@@ -80,7 +84,7 @@ func (s *Share) close() {
 	m.mu.Lock()
 	if !s.closed {
 		s.closed = true
-		m.mu.shares--
+		delete(m.mu.shares, s)
 	}
 	wake := m.wakeLocked()
 	m.mu.Unlock()
@@ -100,7 +104,7 @@ func (s *Share) hold(held bool) {
 // limitLocked leaves each other directory an eighth of the budget, at most half of it in all.
 func (s *Share) limitLocked() int64 {
 	m := s.memory
-	others := min(int64(m.mu.shares-1), 4)
+	others := min(int64(len(m.mu.shares)-1), 4)
 	return m.budget - others*(m.budget/8)
 }
 
@@ -301,6 +305,9 @@ func (s *Share) Wait(ctx context.Context, bytes int64, impatient bool) error {
 	}
 	w := make(chan struct{})
 	m.mu.waiters = append(m.mu.waiters, w)
+	for other := range m.mu.shares { // who waits here may have appends of its own held (Dir.Hold)
+		other.wake()
+	}
 	m.mu.Unlock()
 	select {
 	case <-w:

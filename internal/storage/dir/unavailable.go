@@ -10,7 +10,7 @@ import (
 func Unavailable(fsys vfs.FS, path string, why error, o Options) *Dir {
 	d := newDir(fsys, path, io.NopCloser(nil), o)
 	d.meta = o.Meta
-	d.share = d.memory.newShare()
+	d.share = d.memory.newShare(d.wake)
 	d.share.close()
 	d.epoch = NoBrokerEpoch
 	err := d.offline(why)

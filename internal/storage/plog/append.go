@@ -35,6 +35,23 @@ type Appended struct {
 // Append puts one batch, which the caller has validated, at the end of the log. Offsets and epoch are set in b itself. It makes no system call and never waits.
 // Errors are model errors for the producer, ErrBudget, ErrNotContiguous, or the log's own failure; after an error the log is unchanged.
 func (l *Log) Append(b batch.Batch, leaderEpoch int32, now time.Time, origin Origin) (Appended, error) {
+	a, err := l.append(b, leaderEpoch, now, origin)
+	if err == nil && !a.Duplicate {
+		l.dirty()
+	}
+	return a, err
+}
+
+// AppendHeld is Append for a client whose appender calls Help or Pass of the directory before it waits for anything but WaitRoom: until then nobody is woken to write.
+func (l *Log) AppendHeld(b batch.Batch, leaderEpoch int32, now time.Time, origin Origin) (Appended, error) {
+	a, err := l.append(b, leaderEpoch, now, origin)
+	if err == nil && !a.Duplicate {
+		l.dir.Hold(l, &l.place)
+	}
+	return a, err
+}
+
+func (l *Log) append(b batch.Batch, leaderEpoch int32, now time.Time, origin Origin) (Appended, error) {
 	if err := l.admit(b, now, origin); err != nil {
 		return Appended{}, err
 	}
@@ -180,7 +197,6 @@ func (l *Log) publish(b batch.Batch, s *segment, now time.Time) {
 	clear(l.pieces)
 	l.pieces = l.pieces[:0]
 	l.dir.Share().Unwritten(int64(len(b)))
-	l.dirty()
 }
 
 // add takes a batch's times into the summary.

@@ -9,7 +9,7 @@
 //  1. StartOffset <= SyncedOffset <= WrittenOffset <= EndOffset, but for a start that was moved beyond what is synced.
 //  2. What SyncedOffset covers survives a power cut and is found by Open; nothing below it is ever cut by recovery.
 //  3. Batches lie in the log without gaps of offsets (compacted logs excepted), and their leader epochs never decrease.
-//  4. A segment's files are changed by the committer alone; bytes below a segment's synced size never change. Compaction makes a new segment.
+//  4. A segment's files are changed by the committer, or who helps it, alone; bytes below a segment's synced size never change. Compaction makes a new segment.
 //  5. Nothing is written over a cut before the cut is synced, so that no batch of the cut part can return behind a new one.
 //  6. A segment's file goes only after the start offset that made it superfluous is on disk.
 //  7. Index, time index, snapshot and leader-epoch file are hints: missing or wrong ones cost time, never records.

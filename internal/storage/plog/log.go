@@ -155,7 +155,10 @@ func (l *Log) WrittenOffset() int64 { return l.written.Load() }
 // SyncedOffset is the offset below which everything survives a power cut.
 func (l *Log) SyncedOffset() int64 { return l.synced.Load() }
 
-// OnProgress sets the one callback that runs, with no lock held and on the committer's goroutine, whenever the written, synced or durable start offset moved, and when the log failed.
+// Dir is the directory that the log is in.
+func (l *Log) Dir() *dir.Dir { return l.dir }
+
+// OnProgress sets the one callback that runs, with no lock held and by whoever has the turn of the directory, whenever the written, synced or durable start offset moved, and when the log failed.
 func (l *Log) OnProgress(f func()) { l.progress.Store(&f) }
 
 func (l *Log) notify() {
