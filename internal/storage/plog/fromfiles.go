@@ -33,11 +33,12 @@ func (r *recovery) fromFiles(st *logState) error {
 	first := max(0, r.list.find(r.point))
 	var err error
 	if st != nil {
-		if base := r.list[0].base; r.point < base {
-			st.producers, _ = l.newestSnapshot(r.files.snapshots, base) // what lay between was deleted
-		}
 		known := min(r.point, r.list[first].base) // from the first segment on the batches tell
 		l.mu.epochs, l.mu.producers = st.epochs.cutEnd(known), st.producers
+		if base := r.list[0].base; r.point < base { // what lay between was deleted
+			l.mu.producers, _ = l.newestSnapshot(r.files.snapshots, base)
+			known = base
+		}
 		err = r.lookBack(known)
 	} else {
 		first, err = r.readHints(first)

@@ -2,7 +2,6 @@ package plog
 
 import (
 	"errors"
-	"io/fs"
 	"math"
 	"testing"
 
@@ -118,34 +117,41 @@ func TestProducersSurviveStopsAndCrashes(t *testing.T) {
 	}
 }
 
-// TestProducersOfWhatWasDeleted: a node is killed after it deleted all that a producer had sent, before the directory's first manifest. The snapshot in front of what is left knows the producer, at once
-// and not only after the next cut.
+// TestProducersOfWhatWasDeleted: a node is killed after it deleted all that a producer had sent since the last manifest, or since there is one. The snapshot in front of what is left knows the producer, at
+// once and not only after the next cut.
 func TestProducersOfWhatWasDeleted(t *testing.T) {
-	mem := vfs.NewMem()
-	x := openOn(t, mem, dir.Options{}, testConfig())
-	x.append(t, producerBatch(2, 7, 1, 0), 1)
-	for range 6 {
-		x.append(t, makeBatch(1, "other", 1500, 1000, batch.Options{}), 1)
-	}
-	x.sync(t)
-	start := (*x.segments.Load()).active().base
-	if err := x.SetStartOffset(start); err != nil {
-		t.Fatal(err)
-	}
-	x.wait(t, "start offset on disk", func() bool { return x.DurableStartOffset() == start })
-	if err := x.d.Abandon(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := mem.Stat(testDir + "/ottla.manifest"); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("there is a manifest: not a test (%v)", err)
-	}
-	x = openOn(t, mem, dir.Options{}, testConfig())
-	if x.StartOffset() != start || start == 0 {
-		t.Fatalf("it starts at %d, want %d", x.StartOffset(), start)
-	}
-	a, err := x.tryAppend(producerBatch(2, 7, 1, 0), 9, Client)
-	if err != nil || !a.Duplicate || a.BaseOffset != 0 {
-		t.Errorf("a batch that was sent before: %+v %v", a, err)
+	for _, manifest := range []bool{false, true} {
+		mem := vfs.NewMem()
+		x := openOn(t, mem, dir.Options{}, testConfig())
+		if manifest {
+			x.append(t, producerBatch(2, 7, 1, 0), 1)
+			closeDir(t, x)
+			x = openOn(t, mem, dir.Options{}, testConfig())
+		}
+		last := x.append(t, producerBatch(2, 7, 1, 2), 1)
+		for range 6 {
+			x.append(t, makeBatch(1, "other", 1500, 1000, batch.Options{}), 1)
+		}
+		x.sync(t)
+		start := (*x.segments.Load()).active().base
+		if err := x.SetStartOffset(start); err != nil {
+			t.Fatal(err)
+		}
+		x.wait(t, "start offset on disk", func() bool { return x.DurableStartOffset() == start })
+		if err := x.d.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mem.Stat(testDir + "/ottla.manifest"); manifest != (err == nil) {
+			t.Fatalf("not a test: manifest %v", err)
+		}
+		x = openOn(t, mem, dir.Options{}, testConfig())
+		if x.StartOffset() != start || start == 0 {
+			t.Fatalf("it starts at %d, want %d", x.StartOffset(), start)
+		}
+		a, err := x.tryAppend(producerBatch(2, 7, 1, 2), 9, Client)
+		if err != nil || !a.Duplicate || a.BaseOffset != last.BaseOffset {
+			t.Errorf("with a manifest %v: a batch that was sent before: %+v %v", manifest, a, err)
+		}
 	}
 }
 
