@@ -244,6 +244,28 @@ func failNth(t *testing.T, journal bool, op vfs.Op, n int, errno error) bool {
 }
 
 // A log that finds no space waits for some; the others go on, and nothing is offline.
+func TestNoSpace(t *testing.T) {
+	full, failed := fmt.Errorf("write: %w", syscall.ENOSPC), fmt.Errorf("rename: %w", syscall.EIO)
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{full, true},
+		{failed, false},
+		{&syncError{full}, false},
+		{errors.Join(full, syscall.EMFILE), true},
+		{errors.Join(full, failed), false},
+		{errors.Join(failed, full), false},
+		{fmt.Errorf("log: %w", errors.Join(full, errors.Join(full, failed))), false},
+		{fmt.Errorf("log: %w", errors.Join(full, nil)), true},
+	} {
+		if got := NoSpace(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+}
+
 func TestNoSpaceStallsOneLog(t *testing.T) {
 	rule := &vfs.Rule{Op: vfs.OpWrite, Path: "topic-0/*.log", Nth: 1, Onwards: true, Fault: vfs.Fault{Err: syscall.ENOSPC, Short: 5}}
 	faulty := vfs.NewFaulty(vfs.NewMem(), vfs.Rules{rule})

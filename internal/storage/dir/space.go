@@ -2,6 +2,7 @@ package dir
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -19,11 +20,15 @@ const (
 )
 
 // NoSpace tells whether an error means that something is short that may be there again later: space on the disk, a quota, or the number of files that may be open.
-// A failed sync never counts as that: what it covered may be gone.
+// A failed sync never counts as that: what it covered may be gone. Of several errors each must be of that kind.
 func NoSpace(err error) bool {
 	var failed *syncError
 	if errors.As(err, &failed) {
 		return false
+	}
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		return !slices.ContainsFunc(several.Unwrap(), func(err error) bool { return !NoSpace(err) })
 	}
 	return vfs.IsNoSpace(err) || vfs.IsOutOfFiles(err) || errors.Is(err, errReserved)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -193,6 +194,43 @@ func TestNoSpaceAtEveryWrite(t *testing.T) {
 				}
 				break
 			}
+		}
+	}
+}
+
+// TestRemovalThatFindsNoSpace: renaming can need space too. What was to be removed is not forgotten over it: no file stays, for a later log to find.
+func TestRemovalThatFindsNoSpace(t *testing.T) {
+	for n := 1; ; n++ {
+		mem := vfs.NewMem()
+		rule := &vfs.Rule{Op: vfs.OpRename, Path: "*.deleted", Nth: n, Fault: vfs.Fault{Err: syscall.ENOSPC}}
+		x := openOn(t, vfs.NewFaulty(mem, vfs.Rules{rule}), dir.Options{}, testConfig())
+		for range 8 {
+			x.append(t, makeBatch(1, "x", 1500, 1000, batch.Options{}), 1)
+		}
+		x.sync(t)
+		start := (*x.segments.Load()).active().base
+		if err := x.SetStartOffset(start); err != nil {
+			t.Fatal(err)
+		}
+		if x.Maintain(time.Now(), start); (*x.segments.Load())[0].base != start || start < 4 {
+			t.Fatal("nothing was to be removed: not a test")
+		}
+		x.wait(t, "removal", func() bool {
+			files, err := mem.ReadDir(x.path)
+			return err == nil && !slices.ContainsFunc(files, func(f vfs.DirEntry) bool {
+				var base int64
+				_, err := fmt.Sscanf(f.Name, "%020d.", &base)
+				return err == nil && base < start
+			})
+		})
+		if err := x.d.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if rule.Bitten() == 0 {
+			if n < 4 {
+				t.Fatalf("%d renames: not a test", n-1)
+			}
+			break
 		}
 	}
 }

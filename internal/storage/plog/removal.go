@@ -31,8 +31,11 @@ func (l *Log) stageRemovals(r *dir.Round) error {
 		return false
 	})
 	l.mu.Unlock()
-	for _, s := range ready {
+	for i, s := range ready {
 		if err := l.retire(r, s); err != nil {
+			l.mu.Lock()
+			l.mu.removals = append(l.mu.removals, ready[i:]...)
+			l.mu.Unlock()
 			return err
 		}
 	}
@@ -47,11 +50,8 @@ func (l *Log) retire(r *dir.Round, s *segment) error {
 		return nil
 	}
 	gone, err := l.renameDeleted(r, s.base, segmentSuffixes)
-	if err != nil {
-		return err
-	}
 	l.removeLater(r, gone)
-	return nil
+	return err
 }
 
 // renameDeleted gives a segment's files the names under which they wait for their removal, and returns those.
