@@ -251,21 +251,27 @@ func (d *Dir) prepare(r *Round, logs []dirtyLog) error {
 	if err := d.prove(r, logs); err != nil {
 		return err
 	}
-	var needs Needs
 	var coming int64
 	retire := false
 	for i, l := range logs {
 		if x := &d.plans[i]; x.err == nil {
 			coming += l.member.Coming
 			retire = retire || x.needs&NeedJournal != 0 && d.journal != nil && d.journal.mayHave(l.member)
-			x.needs &^= NeedJournal | NeedProof
-			needs |= x.needs
 		}
 	}
 	r.expect(coming)
 	if retire && d.mutants&KeepJournal == 0 {
-		if err := d.journal.retire(); err != nil {
+		err := d.journal.retire()
+		if err != nil && (!NoSpace(err) || r.final) {
 			return err
+		}
+		d.postpone(NeedJournal, err)
+	}
+	var needs Needs
+	for i := range d.plans {
+		if x := &d.plans[i]; x.err == nil {
+			x.needs &^= NeedJournal | NeedProof
+			needs |= x.needs
 		}
 	}
 	if needs == 0 {
@@ -275,12 +281,17 @@ func (d *Dir) prepare(r *Round, logs []dirtyLog) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
+	d.postpone(needs, err)
+	return nil
+}
+
+// postpone leaves the logs to a later round that need what found no space.
+func (d *Dir) postpone(needs Needs, err error) {
 	for i := range d.plans {
-		if x := &d.plans[i]; x.err == nil && x.needs != 0 {
+		if x := &d.plans[i]; x.err == nil && x.needs&needs != 0 {
 			x.err = err
 		}
 	}
-	return nil
 }
 
 // prove has the logs that were found after a crash sync what was found, several at a time.

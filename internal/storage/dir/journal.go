@@ -34,6 +34,7 @@ type journal struct {
 	sequence uint64 // of the next frame
 	current  int
 	at       int64 // where the next frame goes, in the current half
+	ghost    bool  // there may be a frame already, which found no space for its last bytes: it has the next frame's number, and recovery may take it for that
 	halves   [2]half
 	// onDisk is the oldest sequence number that a recovery now would apply.
 	onDisk uint64
@@ -103,15 +104,15 @@ func (j *journal) spill(r *Round) (bool, error) {
 		h.first = j.sequence
 		h.clean.Store(false)
 	}
+	for _, m := range r.framers {
+		m.journaled = j.sequence
+	}
 	oldest, err := j.write(&r.frame, r.frames)
 	if err != nil {
 		if NoSpace(err) { // a file system that does not write in place
 			return false, nil
 		}
 		return false, err
-	}
-	for _, m := range r.framers {
-		m.journaled = j.sequence - 1
 	}
 	r.oldest = oldest
 	r.frames++
@@ -142,8 +143,10 @@ func (j *journal) write(f *frame, after int) (oldest uint64, err error) {
 	oldest = j.oldest()
 	p := f.seal(j.header.salt, j.sequence, oldest, after)
 	if _, err := j.file.WriteAt(p, j.start(j.current)+j.at); err != nil {
+		j.ghost = true
 		return 0, fmt.Errorf("write the journal: %w", err)
 	}
+	j.ghost = false
 	j.dir.stats.JournalBytes.Add(int64(len(p)))
 	j.sequence++
 	j.at += int64(len(p))
@@ -157,7 +160,7 @@ func (j *journal) sync(oldest uint64) error {
 		}
 	}
 	j.dir.stats.JournalSyncs.Add(1)
-	j.onDisk = oldest
+	j.onDisk = max(j.onDisk, oldest) // a round without frames tells nothing new
 	return nil
 }
 
@@ -179,9 +182,13 @@ func (j *journal) turn() (bool, error) {
 		j.dir.stats.JournalFull.Add(1)
 		return false, nil
 	}
-	if other.first != 0 { // a recovery must not ask for frames that are half written over
+	if first := other.first; first != 0 || j.ghost { // a recovery must not ask for frames that are half written over, nor find two with the same number
 		other.first = 0
 		if err := j.mark(); err != nil {
+			other.first = first
+			if NoSpace(err) {
+				return false, nil
+			}
 			return false, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/ottla/ottla/internal/storage/vfs"
@@ -123,6 +124,89 @@ func TestJournalIsAppliedAndThenForgotten(t *testing.T) {
 	openDir(t, again, Options{})
 	if data, err := readAll(again, x.file()); err != nil || len(data) != 100 {
 		t.Errorf("a journal that was applied before brought the log back to %d bytes (%v)", len(data), err)
+	}
+}
+
+// journaling makes a directory whose rounds go to its journal.
+func journaling(t *testing.T, fsys vfs.FS, bytes int64) (*Dir, *reel) {
+	t.Helper()
+	d := openDir(t, fsys, Options{JournalBytes: bytes, JournalAfter: 1, CheckpointBytes: 1 << 30})
+	x := newReel(t, d, "topic-0")
+	for d.Stats().JournalSyncs.Load() == 0 {
+		x.put(10)
+		x.mustSettle(t)
+	}
+	return d, x
+}
+
+// A frame that found no space may be there all the same, but for what nobody reads: what it says of a log is forgotten before the log is cut.
+func TestFrameThatFoundNoSpaceIsForgotten(t *testing.T) {
+	for name, refused := range map[string]int{"the frame": 1, "the frame, and the mark that is to forget it": 2} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			faulty := vfs.NewFaulty(mem, nil)
+			d, x := journaling(t, faulty, 1<<20)
+			x.need(NeedJournal) // what it has of the log so far
+			x.mustSettle(t)
+			var rules vfs.Rules
+			for range refused {
+				rules = append(rules, &vfs.Rule{Op: vfs.OpWrite, Path: journalFile + "*", Nth: 1, Fault: vfs.Fault{Err: syscall.ENOSPC, Short: 1 << 20}})
+			}
+			faulty.SetInjector(rules)
+			before := x.synced()
+			x.put(300)
+			x.mustSettle(t)
+			x.need(NeedJournal)
+			x.mustSettle(t)
+			for n, rule := range rules {
+				if rule.Bitten() == 0 {
+					t.Fatalf("fault %d did not bite: not a test", n)
+				}
+			}
+			if err := d.Err(); err != nil {
+				t.Fatal(err)
+			}
+			change(t, mem, x.file(), func(p []byte) []byte { return p[:before] })
+			image := mem.Crash(vfs.KeepUnsynced)
+			openDir(t, image, Options{})
+			if data, err := readAll(image, x.file()); err != nil || int64(len(data)) != before {
+				t.Errorf("the journal brought the log back from %d to %d bytes (%v)", before, len(data), err)
+			}
+		})
+	}
+}
+
+// Whichever write of the journal finds no space, before or after its bytes, and wherever its halves end: what was acknowledged is there after a crash, and the next start reads the journal.
+func TestNoSpaceInTheJournal(t *testing.T) {
+	for i, short := range []int{0, 100, 1 << 20, 1 << 20, 1 << 20} {
+		for n := 1; ; n++ {
+			mem := vfs.NewMem()
+			faulty := vfs.NewFaulty(mem, nil)
+			d, x := journaling(t, faulty, 68<<10)
+			rule := &vfs.Rule{Op: vfs.OpWrite, Path: journalFile + "*", Nth: n, Fault: vfs.Fault{Err: syscall.ENOSPC, Short: short}}
+			faulty.SetInjector(vfs.Rules{rule})
+			for round := range 30 {
+				x.put(int64(200 + (i+round)%3*5000))
+				x.mustSettle(t)
+				if rule.Bitten() == 0 || round%4 != 0 {
+					continue
+				}
+				for _, image := range []*vfs.Mem{mem.Crash(vfs.LoseUnsynced), mem.Crash(vfs.KeepUnsynced)} {
+					if err := kept(image, Options{}, promises(x)); err != nil {
+						t.Fatalf("write %d, %d bytes of it done, %d rounds: %v", n, short, round+1, err)
+					}
+				}
+			}
+			if err := d.Err(); err != nil {
+				t.Fatalf("write %d: %v", n, err)
+			}
+			if rule.Bitten() == 0 {
+				if n < 10 {
+					t.Fatalf("%d writes: not a test", n-1)
+				}
+				break
+			}
+		}
 	}
 }
 
