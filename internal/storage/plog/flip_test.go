@@ -105,8 +105,8 @@ func keptByAKill(t *testing.T) (*vfs.Mem, []batch.Batch) {
 	mem := vfs.NewMem()
 	x := openOn(t, mem, withJournal(dir.Options{CheckpointBytes: 3000}), testConfig())
 	var want []batch.Batch
-	for i := range 40 {
-		b := makeBatch(2, fmt.Sprint(i), 100+i*7, int64(i*10), batch.Options{HasProducer: true, ProducerID: 7, BaseSequence: int32(2 * i)})
+	for i := 0; i < 40 || x.d.Stats().JournalSyncs.Load() == 0; i++ { // its file is there before it is used
+		b := makeBatch(2, fmt.Sprint(i), 100+i%40*7, int64(i*10), batch.Options{HasProducer: true, ProducerID: 7, BaseSequence: int32(2 * i)})
 		x.append(t, b, int32(i/10))
 		want = append(want, b)
 		x.sync(t)
@@ -227,8 +227,10 @@ func flipped(image *vfs.Mem, want []batch.Batch) (noticed bool, err error) {
 // behind it.
 func TestFlippedBitInASegmentsLastBatch(t *testing.T) {
 	mem, want := keptByAKill(t)
-	if err := mem.Remove(filepath.Join(testDir, dir.ManifestFile)); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{dir.ManifestFile, dir.JournalFile} { // the journal may have the batch
+		if err := mem.Remove(filepath.Join(testDir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	name := filepath.Join(testDir, testName, fileName(0, logSuffix))
 	data, err := vfs.ReadSmall(mem, name)

@@ -66,6 +66,7 @@ type bite struct {
 	kill   bool
 	armed  bool
 	bitten bool
+	lost   bool // what bit was a sync
 	story  *story
 }
 
@@ -410,8 +411,11 @@ func (w *world) pledges(killed bool) []pledge {
 
 // crash kills the process, or cuts the power, and starts again.
 func (w *world) crash(power bool) error {
-	pledges := w.pledges(!power)
 	w.proc.kill()
+	w.bite.mu.Lock()
+	power = power || w.bite.lost // in a round that is not over: after a failed sync nobody knows what the page cache has that the disk has not
+	w.bite.mu.Unlock()
+	pledges := w.pledges(!power)
 	if err := w.leave(); err != nil {
 		return err
 	}
@@ -446,7 +450,7 @@ func (w *world) explainedStart(err error) bool {
 // leave ends what the process had under way.
 func (w *world) leave() error {
 	w.bite.mu.Lock()
-	w.bite.armed, w.bite.bitten, w.bite.kill = false, false, false
+	w.bite.armed, w.bite.bitten, w.bite.kill, w.bite.lost = false, false, false, false
 	w.bite.mu.Unlock()
 	if s := w.scrub; s != nil {
 		w.scrub = nil
@@ -542,6 +546,7 @@ func (b *bite) before(proc *process, c vfs.Call) vfs.Fault {
 		return vfs.Fault{}
 	}
 	b.armed, b.bitten = false, true
+	b.lost = b.fault.Err != nil && !b.kill && (c.Op == vfs.OpSync || c.Op == vfs.OpSyncDir)
 	b.story.add("bitten: %s %s at %d, %d bytes", c.Op, c.Path, c.Offset, c.Len)
 	if b.kill {
 		proc.kill()
@@ -650,7 +655,7 @@ func (w *world) done(o operation) error {
 		}
 	}
 	if w.trouble() {
-		// After a failed sync nobody knows what the page cache has that the disk has not: only a power cut tells.
+		// After a failed sync only a power cut tells what the disk has.
 		if err := w.crash(!w.proc.dead() || w.powered); err != nil {
 			return fmt.Errorf("%s, and a fault: %w", o.name, err)
 		}
