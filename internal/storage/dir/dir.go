@@ -492,7 +492,7 @@ func (d *Dir) Add(l Log) error {
 	return nil
 }
 
-// Recorded tells whether the checkpoint on disk has an entry of this name, perhaps of an earlier log. Only the committer may ask.
+// Recorded tells whether the checkpoint on disk has an entry of this name, perhaps of an earlier log. Only who has the turn may ask.
 func (d *Dir) Recorded(name string) bool { return d.recorded[name] }
 
 // Leave ends a membership. With found, the log was closed, and what was found for it is kept for whoever adopts it next; without, it was deleted.

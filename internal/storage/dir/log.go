@@ -6,7 +6,7 @@ import (
 	"github.com/ottla/ottla/internal/storage/vfs"
 )
 
-// Log is one partition's log, as its directory sees it. The committer calls Prepare, Prove, Begin, Stage, Written and Settle from one goroutine (Prove from several), in this
+// Log is one partition's log, as its directory sees it. Who has the turn, the committer or a Help, calls Prepare, Prove, Begin, Stage, Written and Settle (Prove from several goroutines), in this
 // order, once per round and log; none of them may call back into Dirty's caller while holding a lock that an appender needs for long.
 type Log interface {
 	// Name is the log's directory below the log directory: topic-partition.
@@ -60,7 +60,7 @@ type Member struct {
 
 	dirty atomic.Uint32 // clean, held or awaited
 
-	// The committer's.
+	// Of who has the turn.
 	stalled   bool   // it ran out of space
 	journaled uint64 // the newest frame that has bytes of it
 	touched   bool   // it has changed files, or may have

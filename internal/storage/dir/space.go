@@ -36,7 +36,7 @@ func NoSpace(err error) bool {
 // lowWater returns the free space below which the directory counts as full: MinFreeBytes, but never more than a twentieth of a small disk.
 func lowWater(minFree, total int64) int64 { return min(minFree, total/20) }
 
-// lookAtSpace updates whether the directory is full. Only the committer calls it.
+// lookAtSpace updates whether the directory is full. Only who has the turn calls it.
 func (d *Dir) lookAtSpace(now time.Time) {
 	d.spaceLooked, d.spaceBytes = now, 0
 	free, total, err := d.fs.FreeSpace(d.path)

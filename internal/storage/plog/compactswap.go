@@ -36,7 +36,7 @@ type swap struct {
 	to    int64 // the log is clean up to here once this, the last swap of its cleaning, is on disk; 0 for the others
 	txns  bool  // it has a transaction index
 
-	// The committer's own.
+	// Of who has the directory's turn.
 	retired bool     // the old files are out of the way
 	gone    []string // what they are called now
 }

@@ -86,7 +86,7 @@ type Log struct {
 
 	found *dir.Found // what the directory had, of a log that is damaged or revived: so it stays in checkpoints
 
-	// The committer's own.
+	// Of who has the directory's turn.
 	exists        bool   // the log's directory is there
 	begun         bool   // it was to be made: some of it may be there
 	leaving       bool   // Prepare saw that it is closed or deleted

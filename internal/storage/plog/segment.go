@@ -42,7 +42,7 @@ type segment struct {
 	summary
 	sparse sparse
 
-	// The committer's own.
+	// Of who has the directory's turn.
 	exists    bool // the log file is there
 	unsynced  bool // written since the last sync; guarded by Log.mu
 	uncovered bool // has bytes that are neither synced nor went through Round.Append in this round
